@@ -60,6 +60,15 @@ class StreamEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxLink:
+    """A persistent volume in a sandbox: a symbolic link at `path` (relative to the sandbox) to the folder `volume`
+    (relative to the work directory), which is made if it is not there."""
+
+    path: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartContainer:
     """Fetch, then start a process.  The edge answers with `container_started` or `container_failed`, and at its end
     with `container_exited`, all on the agent that asked.
@@ -67,6 +76,7 @@ class StartContainer:
     `argv` is what to execute (argv[0] may differ from `executable`), `environment` is complete: the process inherits
     nothing.  `sandbox` is relative to the agent's work directory; it is the working directory and takes the
     files `stdout` and `stderr`.  Text `{sandbox}` and `{work_dir}` in environment values stands for the absolute paths.
+    `links` are made before the process starts.
     """
 
     agent_id: str
@@ -77,6 +87,7 @@ class StartContainer:
     sandbox: str
     uris: tuple[Json, ...] = ()
     user: str | None = None
+    links: tuple[SandboxLink, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +99,24 @@ class SignalContainer:
     signal: int
 
 
-Output: TypeAlias = StreamEvent | StreamEnd | StartContainer | SignalContainer
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkVolumes:
+    """Put volumes into the sandbox of a container that runs; links that are there already are no error."""
+
+    agent_id: str
+    sandbox: str
+    links: tuple[SandboxLink, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveVolume:
+    """Delete the folder of a destroyed persistent volume with all that is in it; no error if there is none."""
+
+    agent_id: str
+    volume: str
+
+
+Output: TypeAlias = StreamEvent | StreamEnd | StartContainer | SignalContainer | LinkVolumes | RemoveVolume
 
 
 # --- agent → master ----------------------------------------------------------------------------------------------
@@ -125,12 +153,14 @@ class UnregisterAgent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusUpdate:
     """An update on its way to the scheduler.  `latest_state` is the task's newest state (it frees resources at the
-    master even when `status` is an older one that waits for its acknowledgement)."""
+    master even when `status` is an older one that waits for its acknowledgement).  With `timestamp_added` the
+    timestamp is the agent's, as the executor gave none; `/state` then shows 0.0."""
 
     agent_id: str
     framework_id: str
     status: Json
     latest_state: str
+    timestamp_added: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,10 +230,13 @@ class AgentRegistered:
     """The id the master gave (also the answer to a re-registration).
 
     `reconcile_tasks`: tasks the master knows on this agent and the agent did not name, as
-    `{framework_id, task_id, …}`; the agent answers for those it does not know (C.8 of the reference)."""
+    `{framework_id, task_id, …}`; the agent answers for those it does not know (C.8 of the reference).  An item's
+    `framework` (FrameworkInfo), where given, says whether that answer is TASK_DROPPED or TASK_LOST.
+    `total_ping_timeout_s`: after how long without a ping the agent registers anew (None: its own setting)."""
 
     agent_id: str
     reconcile_tasks: tuple[Json, ...] = ()
+    total_ping_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,20 +249,23 @@ class Ping:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTask:
     """Launch one task.  `executor` is None for a command task; the agent then makes the wrapper itself.
-    `framework` is the FrameworkInfo with id; resources carry `allocation_info`."""
+    `framework` is the FrameworkInfo with id; resources carry `allocation_info`.  `launch_executor` is what the master
+    expects: a new executor (True), one that is there (False), or either (None)."""
 
     framework: Json
     task: Json
     executor: Json | None
+    launch_executor: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTaskGroup:
-    """Launch a group on a DEFAULT or CUSTOM executor."""
+    """Launch a group on a DEFAULT or CUSTOM executor; `launch_executor` as in `RunTask`."""
 
     framework: Json
     executor: Json
     tasks: tuple[Json, ...]
+    launch_executor: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,4 +392,6 @@ class SendToMaster:
 
 
 MasterOutput: TypeAlias = StreamEvent | StreamEnd | SendToAgent
-AgentOutput: TypeAlias = StreamEvent | StreamEnd | StartContainer | SignalContainer | SendToMaster
+AgentOutput: TypeAlias = (
+    StreamEvent | StreamEnd | StartContainer | SignalContainer | LinkVolumes | RemoveVolume | SendToMaster
+)
