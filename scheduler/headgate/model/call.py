@@ -1,0 +1,255 @@
+"""Every call of the v1 Scheduler API but SUBSCRIBE (the driver's own), as values.
+
+A call that was sent has reached the master's queue, no more: what it did shows in later events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from headgate.model.ids import AgentId, ExecutorId, OfferId, TaskId
+from headgate.model.resources import Resources
+
+
+class ContainerType(Enum):
+    """Who runs the container."""
+
+    NONE = "none"
+    MESOS = "mesos"
+    DOCKER = "docker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchUri:
+    """A file the agent fetches into the sandbox before the start."""
+
+    value: str
+    extract: bool = True
+    executable: bool = False
+    cache: bool = False
+    output_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """A path of the host, or of the sandbox when relative, mounted into the container."""
+
+    container_path: str
+    host_path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """What the executor runs in."""
+
+    type: ContainerType = ContainerType.NONE
+    image: str | None = None
+    network: str = "host"
+    volumes: tuple[Volume, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One worker: a task on a custom executor of its own, whose id is the task's.
+
+    `resources` are the whole worker's; `argv` is executed without a shell, argv[0] is looked up in PATH;
+    `environment` is added to what the agent gives; `data` reaches the executor in LAUNCH.
+    """
+
+    task_id: TaskId
+    agent_id: AgentId
+    name: str
+    resources: Resources
+    argv: tuple[str, ...]
+    data: bytes
+    role: str = "*"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    uris: tuple[FetchUri, ...] = ()
+    container: Container = field(default_factory=Container)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    shutdown_grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept:
+    """Launch on one agent's offers; what is left of them is declined for `refuse_s`."""
+
+    offer_ids: tuple[OfferId, ...]
+    launches: tuple[Launch, ...]
+    refuse_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline:
+    """Give offers back, and ask not to see the same for `refuse_s`."""
+
+    offer_ids: tuple[OfferId, ...]
+    refuse_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptInverseOffers:
+    """Agree to give agents back."""
+
+    inverse_offer_ids: tuple[OfferId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclineInverseOffers:
+    """Refuse to, for now."""
+
+    inverse_offer_ids: tuple[OfferId, ...]
+    refuse_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revive:
+    """Ask for offers again: clears filters and suppression of these roles (none named: of all)."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppress:
+    """Ask for no more offers of these roles (none named: of all)."""
+
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill:
+    """End a task.  Without an agent id an unknown task is answered like a reconciliation."""
+
+    task_id: TaskId
+    agent_id: AgentId | None = None
+    grace_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownExecutor:
+    """End an executor."""
+
+    executor_id: ExecutorId
+    agent_id: AgentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """An update's effect is saved."""
+
+    agent_id: AgentId
+    task_id: TaskId
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeOperation:
+    """An operation status's effect is saved."""
+
+    operation_id: str
+    agent_id: AgentId
+    uuid: str
+    resource_provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskToReconcile:
+    """A task we would like to hear of."""
+
+    task_id: TaskId
+    agent_id: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconcile:
+    """Ask for the state of these tasks; none named: of all the master knows."""
+
+    tasks: tuple[TaskToReconcile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationToReconcile:
+    """An operation we would like to hear of."""
+
+    operation_id: str
+    agent_id: AgentId | None = None
+    resource_provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileOperations:
+    """Ask for the state of operations."""
+
+    operations: tuple[OperationToReconcile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendMessage:
+    """Bytes for an executor: no acknowledgement, no queue; lost if any hop is away."""
+
+    agent_id: AgentId
+    executor_id: ExecutorId
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestResources:
+    """Ask for resources; the default allocator ignores it."""
+
+    resources: Resources
+    agent_id: AgentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateFramework:
+    """Change what we said of ourselves at the subscription; replaces suppression and constraints as a whole."""
+
+    framework: Framework
+    suppressed_roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teardown:
+    """End the framework and all its tasks.  Cannot be undone: the id is dead."""
+
+
+Call = (
+    Accept
+    | Decline
+    | AcceptInverseOffers
+    | DeclineInverseOffers
+    | Revive
+    | Suppress
+    | Kill
+    | ShutdownExecutor
+    | Acknowledge
+    | AcknowledgeOperation
+    | Reconcile
+    | ReconcileOperations
+    | SendMessage
+    | RequestResources
+    | UpdateFramework
+    | Teardown
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """What we tell the master of ourselves.
+
+    `failover_timeout_s` is how long the master keeps our tasks while no scheduler is there; the default is a week.
+    """
+
+    user: str
+    name: str = "headgate"
+    roles: tuple[str, ...] = ("*",)
+    capabilities: tuple[str, ...] = ("PARTITION_AWARE", "MULTI_ROLE", "TASK_KILLING_STATE", "REGION_AWARE")
+    failover_timeout_s: float = 7 * 24 * 3600.0
+    checkpoint: bool = True
+    hostname: str | None = None
+    principal: str | None = None
+    webui_url: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,129 @@
+"""A job as its owner wishes it: the job file, validated, with every default filled in.
+
+Durations are seconds.  `core.job_file` makes these from a mapping and says what is wrong with one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from headgate.model.call import Container, FetchUri
+from headgate.model.ids import JobName
+from headgate.model.resources import Request
+from millstream.contract.worker_spec import Delivery, Until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to run.  `sha256` is the hash of the bundle, None while the job is not bundled yet (a file as written)."""
+
+    file: str
+    object: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str | None = None
+
+
+class Operator(Enum):
+    """How an attribute limits where workers go (Marathon's words)."""
+
+    UNIQUE = "unique"
+    GROUP_BY = "group_by"
+    MAX_PER = "max_per"
+    LIKE = "like"
+    UNLIKE = "unlike"
+    CLUSTER = "cluster"
+    IS = "is"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """One constraint.  Without `weight` it is a rule; with one it is a wish that counts that much in the ranking.
+
+    `attribute` is an agent attribute, or `hostname`, `@region`, `@zone`.  `value` is what the operator compares with:
+    a regular expression (like, unlike), a text (is, cluster), a number (max_per, group_by: at least so many groups).
+    """
+
+    attribute: str
+    operator: Operator
+    value: str | None = None
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """How many workers there may be, and how many there are before anything is known."""
+
+    min: int = 1
+    max: int = 1
+    initial: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Where state is kept: a URL or an absolute path.  None: the scheduler's default store, a folder per job."""
+
+    store: str | None = None
+    interval_s: float = 10.0
+    keep: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """The policy on backlog; the formulas and their sources are in `core.scaling`.
+
+    `cooldown_up_s`/`cooldown_down_s`: the least time since the last change before another one up, or down.
+    """
+
+    enabled: bool = True
+    catch_up_s: float = 120.0
+    utilization: float = 0.7
+    handover_s: float = 20.0
+    cooldown_up_s: float = 30.0
+    cooldown_down_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """How attempts follow each other when a worker fails."""
+
+    backoff_s: float = 1.0
+    backoff_max_s: float = 300.0
+    healthy_after_s: float = 60.0
+    give_up_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """How a new version replaces an old one."""
+
+    max_unavailable: int = 1
+    canary: int = 0
+    rollback: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One job file."""
+
+    name: JobName
+    program: Program
+    role: str = "*"
+    engine: str = "millstream"
+    container: Container = field(default_factory=Container)
+    fetch: tuple[FetchUri, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    worker: Request = field(default_factory=lambda: Request(cpus_m=1000, mem_m=1_024_000, disk_m=1_024_000))
+    workers: Workers = field(default_factory=Workers)
+    rate_limit: float | None = None
+    placement: tuple[Placement, ...] = ()
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    delivery: Delivery = Delivery.EXACTLY_ONCE
+    scaling: Scaling = field(default_factory=Scaling)
+    restart: Restart = field(default_factory=Restart)
+    upgrade: Upgrade = field(default_factory=Upgrade)
+    unreachable_replace_after_s: float = 30.0
+    until: Until = Until.FOREVER

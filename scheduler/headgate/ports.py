@@ -1,0 +1,67 @@
+"""What the loop needs of the world, as shapes.  Adapters fill them; tests and the simulation fill them too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from headgate.model.call import Call
+from headgate.model.event import MasterEvent
+
+Deliver = Callable[[MasterEvent], None]
+"""Where a driver puts events: the loop's mailbox.  Called from the driver's own thread; must not block."""
+
+
+class Clock(Protocol):
+    """The one source of time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, for what people and other machines see."""
+
+    def monotonic(self) -> float:
+        """Seconds that never jump, for intervals."""
+
+
+class Master(Protocol):
+    """The leading Mesos master, wherever it is."""
+
+    def send(self, call: Call) -> None:
+        """Hand one call over.  Returning means: it is in the master's queue, no more.
+
+        Raises:
+            MasterUnavailable: not subscribed, no leader, no answer: the outcome is unknown.
+            CallRejected: the master refused it; the same call will be refused again.
+        """
+
+
+class RecordStore(Protocol):
+    """Small versioned records under text keys, written by one leader at a time.
+
+    Every write carries the leader's `term`; a write with a term below the newest seen is refused.
+    Keys are `/`-separated paths without a leading slash; values are bytes (at most 512 KiB).
+    """
+
+    def load(self, prefix: str) -> Mapping[str, bytes]:
+        """All records whose key starts with `prefix`, sorted by key.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+
+    def write(self, changes: Mapping[str, bytes | None], *, term: int) -> None:
+        """Put (or, with None, delete) these records: all or none.  Safe to repeat.
+
+        Raises:
+            StaleLeader: a newer term has written.
+            StoreUnavailable: outcome unknown; the write may have landed.
+        """
+
+    def new_term(self) -> int:
+        """Take the lead: a term above every earlier one; writes of older terms are refused from now on.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+
+    def close(self) -> None:
+        """Give connections and files back.  Idempotent."""
