@@ -62,7 +62,8 @@ class StreamEnd:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxLink:
     """A persistent volume in a sandbox: a symbolic link at `path` (relative to the sandbox) to the folder `volume`
-    (relative to the work directory), which is made if it is not there."""
+    (relative to the work directory), which is made if it is not there.
+    """
 
     path: str
     volume: str
@@ -133,7 +134,8 @@ class RegisterAgent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReregisterAgent:
     """An agent with an id returns, with all it knows: its live and unacknowledged tasks (v1 Task JSON with `state`,
-    `framework_id`, `executor_id` where custom, `statuses`), executors (ExecutorInfo) and their frameworks."""
+    `framework_id`, `executor_id` where custom, `statuses`), executors (ExecutorInfo) and their frameworks.
+    """
 
     agent_info: Json
     address: str
@@ -154,7 +156,8 @@ class UnregisterAgent:
 class StatusUpdate:
     """An update on its way to the scheduler.  `latest_state` is the task's newest state (it frees resources at the
     master even when `status` is an older one that waits for its acknowledgement).  With `timestamp_added` the
-    timestamp is the agent's, as the executor gave none; `/state` then shows 0.0."""
+    timestamp is the agent's, as the executor gave none; `/state` then shows 0.0.
+    """
 
     agent_id: str
     framework_id: str
@@ -166,7 +169,8 @@ class StatusUpdate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitedExecutor:
     """An executor ended; `status` is the raw wait status.  `command` marks the built-in wrapper of a command task,
-    of which frameworks hear nothing."""
+    of which frameworks hear nothing.
+    """
 
     agent_id: str
     framework_id: str
@@ -232,7 +236,8 @@ class AgentRegistered:
     `reconcile_tasks`: tasks the master knows on this agent and the agent did not name, as
     `{framework_id, task_id, …}`; the agent answers for those it does not know (C.8 of the reference).  An item's
     `framework` (FrameworkInfo), where given, says whether that answer is TASK_DROPPED or TASK_LOST.
-    `total_ping_timeout_s`: after how long without a ping the agent registers anew (None: its own setting)."""
+    `total_ping_timeout_s`: after how long without a ping the agent registers anew (None: its own setting).
+    """
 
     agent_id: str
     reconcile_tasks: tuple[Json, ...] = ()
@@ -250,7 +255,8 @@ class Ping:
 class RunTask:
     """Launch one task.  `executor` is None for a command task; the agent then makes the wrapper itself.
     `framework` is the FrameworkInfo with id; resources carry `allocation_info`.  `launch_executor` is what the master
-    expects: a new executor (True), one that is there (False), or either (None)."""
+    expects: a new executor (True), one that is there (False), or either (None).
+    """
 
     framework: Json
     task: Json
