@@ -1,0 +1,56 @@
+"""From the body of a request to a call that has passed every check of structure, or to the exact refusal.
+
+Rows 9 to 11 of A.2 of the protocol notes; the executor and operator APIs have the same ones.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+
+from headgate.simulator.messages import Json, Reply
+from headgate.simulator.schema import validation
+from headgate.simulator.schema.conversion import Unconvertible, convert
+
+
+class Api(enum.Enum):
+    """The APIs that take calls; the value is the name of the call's message."""
+
+    SCHEDULER = "scheduler.Call"
+    EXECUTOR = "executor.Call"
+    OPERATOR = "master.Call"
+
+
+def read_call(api: Api, body: bytes, *, principal: str | None = None) -> Json | Reply:
+    """The call in normal form, or the 400 that Mesos answers.  `principal` is the authenticated one."""
+    try:
+        value = json.loads(body.decode("utf-8", "replace"), parse_constant=_refuse_constant)
+    except RecursionError:
+        return _bad("Failed to parse body into JSON: nested too deeply")
+    except ValueError as fault:
+        return _bad(f"Failed to parse body into JSON: {fault}")
+    try:
+        call = convert(api.value, value)
+    except Unconvertible as fault:
+        return _bad(f"Failed to convert JSON into Call protobuf: {fault}")
+    except RecursionError:
+        return _bad("Failed to convert JSON into Call protobuf: nested too deeply")
+    name, error = _judge(api, call, principal)
+    return _bad(f"Failed to validate {name}: {error}") if error else call
+
+
+def _refuse_constant(text: str) -> object:
+    raise ValueError(f"{text} is no JSON")
+
+
+def _judge(api: Api, call: Json, principal: str | None) -> tuple[str, str | None]:
+    """The API's name in messages, and what is wrong."""
+    if api is Api.SCHEDULER:
+        return "scheduler::Call", validation.scheduler_call_error(call, principal)
+    if api is Api.EXECUTOR:
+        return "Executor::Call", validation.executor_call_error(call)
+    return "master::Call", validation.operator_call_error(call)
+
+
+def _bad(text: str) -> Reply:
+    return Reply(status=400, body=text)
