@@ -18,10 +18,14 @@ from millstream.contract.worker_spec import Delivery, Until
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run.  `sha256` is the hash of the bundle, None while the job is not bundled yet (a file as written)."""
+    """What to run.  `sha256` is the hash of the bundle, None while the job is not bundled yet (a file as written).
+
+    `file` is a path below the job file's folder; `include` are globs below it, of what else goes into the bundle.
+    """
 
     file: str
-    object: str
+    object: str = "stream"
+    include: tuple[str, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
     sha256: str | None = None
 
@@ -104,6 +108,10 @@ class Upgrade:
     rollback: bool = True
 
 
+DEFAULT_REQUEST = Request(cpus_m=1000, mem_m=1_024_000, disk_m=1_024_000)
+"""What a worker gets when its job does not say: one cpu, 1 GiB of memory, 1 GiB of disk."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """One job file."""
@@ -116,7 +124,7 @@ class JobSpec:
     fetch: tuple[FetchUri, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    worker: Request = field(default_factory=lambda: Request(cpus_m=1000, mem_m=1_024_000, disk_m=1_024_000))
+    worker: Request = DEFAULT_REQUEST
     workers: Workers = field(default_factory=Workers)
     rate_limit: float | None = None
     placement: tuple[Placement, ...] = ()
