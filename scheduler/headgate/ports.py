@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from headgate.model.call import Call
+from headgate.model.call import Call, Launch
 from headgate.model.event import MasterEvent
+from headgate.model.ids import AgentId, Attempt
+from headgate.model.job import JobSpec
+from headgate.model.resources import Resources
 
 Deliver = Callable[[MasterEvent], None]
 """Where a driver puts events: the loop's mailbox.  Called from the driver's own thread; must not block."""
@@ -65,3 +68,15 @@ class RecordStore(Protocol):
 
     def close(self) -> None:
         """Give connections and files back.  Idempotent."""
+
+
+class Engine(Protocol):
+    """How jobs of one kind become workers.  Pure: equal arguments give equal launches."""
+
+    def launch(
+        self, spec: JobSpec, attempt: Attempt, *, agent_id: AgentId, resources: Resources, bundle_url: str | None
+    ) -> Launch:
+        """The whole of what Mesos is told to start one attempt.
+
+        `bundle_url` is where the agent fetches the program's bundle; None for a job without one.
+        """

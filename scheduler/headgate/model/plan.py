@@ -1,0 +1,113 @@
+"""What to do, with a reason for each step, and when to decide again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headgate.model.call import Framework
+from headgate.model.ids import AgentId, Attempt, JobName, OfferId, TaskId
+from headgate.model.job import JobSpec
+from headgate.model.note import Note
+from headgate.model.record import Records
+from headgate.model.resources import Resources
+from headgate.model.view import ScalingView
+from headgate.model.waiting import Waiting
+from millstream.contract.assignment import Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Fill a worker slot.  The engine of the job makes the launch of it."""
+
+    attempt: Attempt
+    spec: JobSpec
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Take these offers of one agent and start workers there; the rest of them is refused for `refuse_s`."""
+
+    agent_id: AgentId
+    hostname: str
+    offer_ids: tuple[OfferId, ...]
+    starts: tuple[Start, ...]
+    refuse_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """Give offers back."""
+
+    offer_ids: tuple[OfferId, ...]
+    refuse_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """Kill a task; with `shutdown`, end its executor as well, because a kill had no effect."""
+
+    task_id: TaskId
+    agent_id: AgentId | None
+    reason: str
+    shutdown: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """Tell a task all it is to own."""
+
+    agent_id: AgentId
+    assignment: Assignment
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Reconcile: these tasks, or all when none is named.  `gate`: a round of those asked after a subscription."""
+
+    tasks: tuple[tuple[TaskId, AgentId | None], ...]
+    reason: str
+    gate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """Ask for offers of a role (`wanted` not empty), or for no more."""
+
+    role: str
+    wanted: frozenset[str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announce:
+    """Change what the master knows of us."""
+
+    framework: Framework
+    suppressed_roles: tuple[str, ...]
+    reason: str
+
+
+Step = Announce | Flow | Ask | End | Place | Refuse | Assign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`records` are to be saved before the first of `steps` is performed; the steps' order is the order to send in.
+
+    `waiting` and `scaling` explain, per job; `notes` are what was decided, for people.
+    `wake_at`: decide again then even if nothing happens; None: nothing is due.
+    """
+
+    records: Records
+    steps: tuple[Step, ...] = ()
+    notes: tuple[Note, ...] = ()
+    waiting: Mapping[JobName, Waiting] = field(default_factory=dict)
+    scaling: Mapping[JobName, ScalingView] = field(default_factory=dict)
+    idle: str | None = None
+    """Why nothing is sent, while nothing may be."""
+    wake_at: float | None = None

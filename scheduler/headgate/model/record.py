@@ -1,0 +1,127 @@
+"""What survives a restart of the scheduler: the records, and all of them together.
+
+How they are written down is `stored`'s concern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from headgate.model.ids import AgentId, FrameworkId, JobName, TaskId
+from headgate.model.job import JobSpec
+from headgate.model.note import Note
+from headgate.model.shard import ShardRecord
+from headgate.model.task import TaskRecord, WorkerRecord
+
+HISTORY_MAX = 40
+"""Notes kept in a job's record."""
+
+
+class Goal(Enum):
+    """What the owner wants of a job now."""
+
+    RUN = "run"
+    CANCEL = "cancel"
+
+
+class JobState(Enum):
+    """Where a job is; the moves are `core.job_machine`'s."""
+
+    DEPLOYING = "deploying"
+    RUNNING = "running"
+    RESCALING = "rescaling"
+    RECOVERING = "recovering"
+    DRAINING = "draining"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will be started for the job again."""
+        return self in _OVER
+
+    @property
+    def leaving(self) -> bool:
+        """Whether its workers are to end."""
+        return self in _LEAVING
+
+
+_OVER = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED})
+_LEAVING = _OVER | {JobState.DRAINING, JobState.CANCELLING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingMemory:
+    """What the scaling policy remembers between its decisions.
+
+    `up_since`/`down_since`: since when it would go up, or down, without a break; `down_to` is the highest number of
+    workers it would have gone down to in that time.  `pinned`: a person set the number, the policy leaves it alone.
+    """
+
+    changed_at: float | None = None
+    up_since: float | None = None
+    down_since: float | None = None
+    down_to: int | None = None
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One submission of a job.
+
+    `workers` is how many it should have now.  `assignment_version` is the counter that assignments draw from.
+    `shards_complete`: no further shards will appear.  `failure` is why it is FAILED.
+    """
+
+    spec: JobSpec
+    submission: int
+    submitted_at: float
+    goal: Goal = Goal.RUN
+    state: JobState = JobState.DEPLOYING
+    state_since: float = 0.0
+    workers: int = 1
+    scaling: ScalingMemory = field(default_factory=ScalingMemory)
+    assignment_version: int = 0
+    shards_complete: bool = False
+    rebalanced_at: float | None = None
+    restarts: int = 0
+    moves: int = 0
+    failure: str | None = None
+    history: tuple[Note, ...] = ()
+
+    @property
+    def name(self) -> JobName:
+        """The job's name."""
+        return self.spec.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRecord:
+    """When tasks failed on an agent lately, oldest first; an agent without failures has no record."""
+
+    agent_id: AgentId
+    failures: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameworkRecord:
+    """Who we are to Mesos, and the last submission number given out."""
+
+    framework_id: FrameworkId | None = None
+    submissions: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Everything that survives a restart.  Shards are in the order in which they were discovered."""
+
+    framework: FrameworkRecord = field(default_factory=FrameworkRecord)
+    jobs: Mapping[JobName, JobRecord] = field(default_factory=dict)
+    tasks: Mapping[TaskId, TaskRecord] = field(default_factory=dict)
+    workers: Mapping[tuple[JobName, int], WorkerRecord] = field(default_factory=dict)
+    shards: Mapping[JobName, tuple[ShardRecord, ...]] = field(default_factory=dict)
+    agents: Mapping[AgentId, AgentRecord] = field(default_factory=dict)

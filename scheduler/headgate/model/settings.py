@@ -1,0 +1,88 @@
+"""The scheduler's own settings: patience, intervals, where things are.  Seconds throughout.
+
+Each number says what it protects; job files set what differs from job to job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headgate.model.call import Framework
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long things may take before something is done about them."""
+
+    reconcile_resend_s: float = 1.0
+    """First repetition of an unanswered reconciliation; doubles."""
+    reconcile_resend_max_s: float = 30.0
+    reconcile_gate_s: float = 60.0
+    """Launches wait this long for answers about recorded tasks.  A master that has just taken over answers nothing
+    about agents not yet back, for ten minutes; what is still unanswered then counts as alive, and is asked again."""
+    reconcile_all_every_s: float = 3600.0
+    launch_silent_s: float = 10.0
+    """A launch nobody answered is asked about after this."""
+    staging_s: float = 300.0
+    """Launched, and not running yet: images take minutes; more is stuck."""
+    first_report_s: float = 30.0
+    """Running, and never reported."""
+    report_silent_s: float = 15.0
+    """Running, and reports have stopped: seven are missing."""
+    drain_s: float = 60.0
+    kill_resend_s: float = 5.0
+    kill_overdue_s: float = 30.0
+    """A kill that shows no effect: the executor is shut down, and the slot filled anew."""
+    settle_s: float = 10.0
+    """At a job's first start shards wait this long for workers on their way, so as not to move at once."""
+    assignment_resend_s: float = 1.0
+    hold_offers_s: float = 5.0
+    """Offers that arrive during reconciliation are kept this long."""
+    revive_s: float = 5.0
+    """At least this long between two REVIVE or SUPPRESS of one role."""
+    revive_again_s: float = 60.0
+    """While something is pending and no offer has come."""
+    revive_before_s: float = 2.0
+    """Before a backoff ends, offers are asked for this early."""
+    refuse_long_s: float = 600.0
+    """An offer that cannot help.  REVIVE clears it, and an agent with more free defeats it."""
+    refuse_short_s: float = 2.0
+    """An offer that may help soon."""
+    agent_failures: int = 3
+    """So many failed tasks within `agent_failures_s` and the agent is left alone for `agent_avoid_s`."""
+    agent_failures_s: float = 600.0
+    agent_avoid_s: float = 300.0
+    agent_forget_s: float = 86400.0
+    rebalance_s: float = 30.0
+    """At least this long between two rounds of moves for balance alone."""
+    shut_out_s: float = 10.0
+    """Assigned, seen by the worker, and not owned: somebody of a higher epoch is in the shard's log."""
+    jobs_over_max: int = 50
+    """Records of jobs that are over, newest kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """How samples become loads."""
+
+    window_s: float = 60.0
+    records_min: int = 1000
+    """Fewer records in the window than this, and less than `busy_min_s` of work: the cost is not measured."""
+    busy_min_s: float = 1.0
+    span_min_s: float = 5.0
+    """A shorter window says nothing of rates."""
+    fresh_s: float = 10.0
+    """A shard without a sample this young has no fresh metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything the scheduler is told at its start and keeps.
+
+    `bundles_url` is where agents fetch program bundles, as `<bundles_url>/<sha256>.zip`.
+    """
+
+    framework: Framework
+    bundles_url: str
+    patience: Patience = field(default_factory=Patience)
+    measuring: Measuring = field(default_factory=Measuring)

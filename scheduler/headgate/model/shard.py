@@ -1,0 +1,27 @@
+"""Who owns a shard, and at which epoch.  The epoch only grows: owning at e shuts out every owner below e."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headgate.model.ids import ShardId, TaskId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """One shard of a job.
+
+    `owner` is the task it is assigned to at `epoch`; None: nobody may work on it now.
+    `releasing` is the version of the owner's assignment from which on the shard is left out: the owner has let go once
+    a report of that version or newer does not list it.  `finished`: its end is committed, nobody need own it again.
+    """
+
+    id: ShardId
+    epoch: int = 0
+    owner: TaskId | None = None
+    releasing: int | None = None
+    finished: bool = False
+    assigned_at: float | None = None
+
+    def __post_init__(self) -> None:
+        assert self.owner is not None or self.releasing is None, self

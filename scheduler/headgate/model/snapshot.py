@@ -1,0 +1,87 @@
+"""Everything a decision may look at, `now` included.  Equal snapshots give equal plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headgate.model.ids import AgentId, JobName, OfferId, ShardId, TaskId
+from headgate.model.measurements import Heard, ShardLoad
+from headgate.model.offer import AttributeValue, FaultDomain, Offer, Unavailability
+from headgate.model.record import Records
+from headgate.model.resources import Resources
+from headgate.model.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSeen:
+    """An agent as last offered to us, for one role.  `has_gpus` stays once an offer showed a GPU."""
+
+    agent_id: AgentId
+    hostname: str
+    role: str
+    offered: Resources
+    at: float
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    domain: FaultDomain | None = None
+    unavailability: Unavailability | None = None
+    has_gpus: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The connection to the master.
+
+    `unanswered`: recorded tasks the master has not spoken of since we subscribed, with the instant of the last
+    question (None: not asked yet); `asked` counts the rounds.  `reconciled_all_at`: the last implicit reconciliation.
+    """
+
+    connected: bool = False
+    since: float | None = None
+    unanswered: tuple[TaskId, ...] = ()
+    asked: int = 0
+    asked_at: float | None = None
+    reconciled_all_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFlow:
+    """What we believe of the flow of offers for one role, since we subscribed.
+
+    `wanted` are the needs that the last REVIVE was sent for: a new one needs another, since filters set before may
+    hide the offer that fits it.
+    """
+
+    suppressed: bool = False
+    changed_at: float | None = None
+    offered_at: float | None = None
+    wanted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """When something was last sent, by what it was about."""
+
+    assignments: Mapping[TaskId, tuple[int, float]] = field(default_factory=dict)
+    """Version and instant."""
+    kills: Mapping[TaskId, float] = field(default_factory=dict)
+    asked: Mapping[TaskId, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The world as we know it.  `strays` are tasks of our framework that no record speaks of, with their agents."""
+
+    now: float
+    settings: Settings
+    records: Records = field(default_factory=Records)
+    link: Link = field(default_factory=Link)
+    offers: Mapping[OfferId, Offer] = field(default_factory=dict)
+    agents: Mapping[AgentId, AgentSeen] = field(default_factory=dict)
+    heard: Mapping[TaskId, Heard] = field(default_factory=dict)
+    loads: Mapping[JobName, Mapping[ShardId, ShardLoad]] = field(default_factory=dict)
+    flows: Mapping[str, RoleFlow] = field(default_factory=dict)
+    sent: Sent = field(default_factory=Sent)
+    strays: Mapping[TaskId, AgentId | None] = field(default_factory=dict)
+    announced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    """Roles and capabilities as the master last heard them from us; None: as in the settings."""

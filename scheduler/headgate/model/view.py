@@ -1,0 +1,200 @@
+"""What the scheduler shows of itself after each tick: frozen, and JSON as it stands (msgspec).
+
+The CLI, the API, the console and the demo read this and nothing else.  Instants are seconds since the epoch, durations
+are seconds; None means unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headgate.model.ids import AgentId, FrameworkId, JobName, ShardId, TaskId
+from headgate.model.job import JobSpec
+from headgate.model.note import Note
+from headgate.model.offer import FaultDomain
+from headgate.model.record import Goal, JobState
+from headgate.model.resources import Resources
+from headgate.model.task import Stage
+from headgate.model.waiting import Waiting
+from millstream.contract.report import AuditCounters, CheckpointReport, ShardState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardView:
+    """One shard: its owner, and what the owner last reported of it.
+
+    `moving`: on its way from one worker to another.  The report's fields are None until the owner has reported it.
+    """
+
+    id: ShardId
+    epoch: int
+    worker: int | None = None
+    task_id: TaskId | None = None
+    moving: bool = False
+    finished: bool = False
+    state: ShardState | None = None
+    backlog_records: int | None = None
+    lag_s: float | None = None
+    watermark_ms: int | None = None
+    records_per_s: float | None = None
+    arrivals_per_s: float | None = None
+    cost_s: float | None = None
+    """Busy seconds per record."""
+    demand_cores: float | None = None
+    position: str | None = None
+    end_position: str | None = None
+    checkpoint: CheckpointReport | None = None
+    checkpoint_at: float | None = None
+    restored_from: int | None = None
+    pause_s: float | None = None
+    audit: AuditCounters | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerView:
+    """One worker slot and the task that fills it, if any.
+
+    `ready`: it runs and reports.  `backoff_until` is None unless the slot waits for it.
+    """
+
+    worker: int
+    task_id: TaskId | None = None
+    attempt: int | None = None
+    stage: Stage | None = None
+    since: float | None = None
+    ready: bool = False
+    agent_id: AgentId | None = None
+    hostname: str | None = None
+    resources: Resources | None = None
+    shards: tuple[ShardId, ...] = ()
+    reported_at: float | None = None
+    records_per_s: float | None = None
+    cpu_s: float | None = None
+    rss_bytes: int | None = None
+    revision: str | None = None
+    failures: int = 0
+    backoff_until: float | None = None
+    last_failure: str | None = None
+    problem: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingView:
+    """The scaling policy's last decision and what it was made of.
+
+    `best` is the number of workers the formula asks for; `verdict` says in a sentence what was done and which rule
+    bound it.
+    """
+
+    enabled: bool
+    pinned: bool
+    verdict: str
+    best: int | None = None
+    demand_cores: float | None = None
+    utilization: float | None = None
+    hot_shard: ShardId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """One job."""
+
+    name: JobName
+    submission: int
+    spec: JobSpec
+    state: JobState
+    state_since: float
+    goal: Goal
+    submitted_at: float
+    workers_wished: int
+    workers_ready: int
+    workers: tuple[WorkerView, ...] = ()
+    shards: tuple[ShardView, ...] = ()
+    shards_complete: bool = False
+    shards_finished: int = 0
+    backlog_records: int | None = None
+    lag_s: float | None = None
+    records_per_s: float = 0.0
+    arrivals_per_s: float | None = None
+    audit: AuditCounters = field(default_factory=AuditCounters)
+    """Over all shards with a report."""
+    checkpoint_age_s: float | None = None
+    """Of the shard whose newest checkpoint is oldest."""
+    restarts: int = 0
+    moves: int = 0
+    scaling: ScalingView | None = None
+    waiting: Waiting | None = None
+    failure: str | None = None
+    history: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """An agent as last offered.  `avoided_until`: too many tasks failed there lately."""
+
+    id: AgentId
+    hostname: str
+    offered: Resources
+    seen_at: float
+    has_gpus: bool = False
+    attributes: dict[str, str] = field(default_factory=dict)
+    domain: FaultDomain | None = None
+    tasks: int = 0
+    failures: int = 0
+    avoided_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferCounters:
+    """Since this scheduler started."""
+
+    received: int = 0
+    accepted: int = 0
+    declined: int = 0
+    rescinded: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCounters:
+    """Since this scheduler started.  `lost` counts those no fault of the worker's."""
+
+    launched: int = 0
+    running: int = 0
+    finished: int = 0
+    failed: int = 0
+    killed: int = 0
+    lost: int = 0
+    strays_killed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterView:
+    """The connection to Mesos.  `reconciled`: what we know of our tasks has been confirmed since we connected."""
+
+    connected: bool = False
+    reconciled: bool = False
+    framework_id: FrameworkId | None = None
+    master: str | None = None
+    version: str | None = None
+    since: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Everything.  `ticks` only grows; `events` are the newest notes of all jobs and of the scheduler, oldest first."""
+
+    at: float
+    ticks: int = 0
+    master: MasterView = field(default_factory=MasterView)
+    jobs: tuple[JobView, ...] = ()
+    agents: tuple[AgentView, ...] = ()
+    offers: OfferCounters = field(default_factory=OfferCounters)
+    tasks: TaskCounters = field(default_factory=TaskCounters)
+    events: tuple[Note, ...] = ()
+
+    def find_job(self, name: str) -> JobView | None:
+        """The job of that name."""
+        return next((job for job in self.jobs if job.name == name), None)

@@ -1,0 +1,84 @@
+"""Why an offer does not fit, and why a job waits: data first, sentences from it (`core.explain`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from headgate.model.ids import AgentId
+
+
+class VetoKind(Enum):
+    """What can be wrong with an offer."""
+
+    CPUS = "cpus"
+    MEM = "mem"
+    DISK = "disk"
+    GPUS = "gpus"
+    PORTS = "ports"
+    ROLE = "role"
+    GPUS_KEPT = "gpus kept for GPU work"
+    PLACEMENT = "placement"
+    AVOIDED = "agent avoided"
+    MAINTENANCE = "maintenance"
+
+    @property
+    def of_amount(self) -> bool:
+        """Whether less would fit."""
+        return self in _AMOUNTS
+
+
+_AMOUNTS = frozenset({VetoKind.CPUS, VetoKind.MEM, VetoKind.DISK, VetoKind.GPUS, VetoKind.PORTS})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Veto:
+    """One reason why an offer does not fit.
+
+    `wanted` and `offered` are amounts (thousandths; a number of ports) for kinds that have one.  `text` is a fragment
+    such as `mem: wants 4 GiB, 3.5 GiB free`; `remedy` one such as `mem ≤ 3.5 GiB` or `without constraint rack`.
+    `passing`: it may go away by itself soon.
+    """
+
+    kind: VetoKind
+    text: str
+    remedy: str | None = None
+    wanted: int | None = None
+    offered: int | None = None
+    passing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VetoCount:
+    """How many agents were vetoed for one kind of reason."""
+
+    kind: VetoKind
+    agents: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearestFit:
+    """The agent with the least against it."""
+
+    agent_id: AgentId
+    hostname: str
+    vetoes: tuple[Veto, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A job with workers that are wished and not started.
+
+    `workers` are the slots; `since` is when the first of them began to want; `offers` counts those in hand now,
+    `agents` those known from their last offer.  `text` says all of it in a sentence or two.
+    """
+
+    since: float
+    workers: tuple[int, ...]
+    text: str
+    agents: int = 0
+    offers: int = 0
+    vetoed: tuple[VetoCount, ...] = ()
+    nearest: NearestFit | None = None
+    remedy: str | None = None
+    backoff_until: float | None = None
