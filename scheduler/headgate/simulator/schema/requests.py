@@ -29,6 +29,11 @@ def read_call(api: Api, body: bytes, *, principal: str | None = None) -> Json | 
         return _bad("Failed to parse body into JSON: nested too deeply")
     except ValueError as fault:
         return _bad(f"Failed to parse body into JSON: {fault}")
+    return check_call(api, value, principal=principal)
+
+
+def check_call(api: Api, value: object, *, principal: str | None = None) -> Json | Reply:
+    """As `read_call`, for JSON that has been parsed."""
     try:
         call = convert(api.value, value)
     except Unconvertible as fault:

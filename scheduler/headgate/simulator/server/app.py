@@ -1,0 +1,261 @@
+"""One port of the cluster as an ASGI application: requests in, calls to a `Service`, answers and streams out."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from headgate.simulator.messages import Json, Reply, Stream
+from headgate.simulator.schema import Api, with_defaults
+from headgate.simulator.schema.requests import check_call
+from headgate.simulator.server import files
+from headgate.simulator.server.checks import Authentication, read_request
+from headgate.simulator.server.forms import translate
+from headgate.simulator.server.paths import candidates, delegated
+from headgate.simulator.server.request import JSON, Request
+from headgate.simulator.server.responses import Wire, json_bytes, written
+from headgate.simulator.server.streams import Ending, StreamBuffer, Streams
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Service(Protocol):
+    """A master or an agent, as its port sees it.  Called in the event loop's thread; never blocks."""
+
+    def call(
+        self, api: Api, call: Json, *, stream_id: str | None = None, principal: str | None = None
+    ) -> Reply | Stream:
+        """A call that has passed all checks of the edge.  Its events wait for `settle`."""
+
+    def get(self, path: str, query: Mapping[str, str]) -> Reply:
+        """A read-only endpoint; 404 for what does not exist."""
+
+    def disconnected(self, stream: str) -> None:
+        """The client of a stream has gone."""
+
+    def settle(self) -> None:
+        """Carry out what the last input has caused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What is served on one port.
+
+    `process` is the name in the long paths.  `leader` (`host:port`) makes this a follower that sends everybody there.
+    `work_dir` is that of an agent, whose files are shown.
+    """
+
+    process: str
+    apis: Mapping[str, Api]
+    authentication: Authentication = field(default_factory=Authentication)
+    leader: str | None = None
+    work_dir: Path | None = None
+
+
+_REALMS = {Api.SCHEDULER: "scheduler", Api.OPERATOR: "readwrite", Api.EXECUTOR: "executor"}
+_LOCAL = ("/health", "/version", "/metrics", "/flags")
+_EVENTS = {Api.SCHEDULER: "scheduler.Event", Api.EXECUTOR: "executor.Event", Api.OPERATOR: "master.Event"}
+_NOT_FOUND = Reply(status=404, body="404 Not Found.")
+
+
+class Application:
+    """The ASGI application of one site.
+
+    While `gate` is closed, requests are read but nothing is answered and nothing written: the process is stopped.
+    """
+
+    def __init__(self, site: Site, service: Service, streams: Streams, time_of_day: Callable[[], float]) -> None:
+        self._site, self._service, self._streams, self._time_of_day = site, service, streams, time_of_day
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        assert scope["type"] == "http", "lifespan and websockets are off"
+        body = await _body(receive)
+        if body is None:
+            return
+        await self.gate.wait()
+        request = _request(scope, body)
+        answer = self.answer(request)
+        if isinstance(answer, Wire):
+            await _send_whole(send, answer)
+        else:
+            await self._send_stream(*answer, scope["state"]["abort"], receive, send)
+
+    def answer(self, request: Request) -> Wire | tuple[Stream, Api, StreamBuffer]:
+        """Decide a request: a whole answer, or a stream and its buffer."""
+        if len(request.body) > BODY_BYTES_MAX:
+            reply: Reply | bytes = Reply(status=413, body=f"A body has at most {BODY_BYTES_MAX} bytes.")
+        else:
+            api, answer = self._route(request)
+            if isinstance(answer, Stream):
+                assert api
+                buffer = self._streams.open(answer.stream, _encoder(api))
+                self._service.settle()
+                return answer, api, buffer
+            self._service.settle()
+            reply = answer
+        if isinstance(reply, bytes):
+            kind = mimetypes.guess_type(request.query.get("path", ""))[0] or "application/octet-stream"
+            headers = (("Content-Type", kind), ("Content-Length", str(len(reply))))
+            return Wire(status=200, headers=headers, body=reply)
+        return written(reply, request, at=self._time_of_day())
+
+    def _route(self, request: Request) -> tuple[Api | None, Reply | Stream | bytes]:
+        parts = request.path.split("/")
+        if self._site.work_dir and parts[1:2] == ["files"]:
+            for endpoint in candidates(request.path, "files"):
+                if endpoint in ("/browse", "/read", "/download", "/debug"):
+                    return None, files.answer(endpoint, request.query, self._site.work_dir)
+            return None, _NOT_FOUND
+        for endpoint in candidates(request.path, self._site.process):
+            if api := self._site.apis.get(endpoint):
+                return api, self._call(request, api)
+            if (found := self._read(request, endpoint)) is not None:
+                return None, found
+        return None, _NOT_FOUND
+
+    def _call(self, request: Request, api: Api) -> Reply | Stream:
+        principal = self._site.authentication.principal(request)
+        if refused := self._unauthenticated(request, api) or self._elsewhere(request):
+            return refused
+        call = read_request(request, api, principal=principal)
+        if isinstance(call, Reply):
+            return call
+        return self._perform(api, call, request.headers.get("mesos-stream-id"), principal)
+
+    def _perform(self, api: Api, call: Json, stream_id: str | None, principal: str | None) -> Reply | Stream:
+        answer = self._service.call(api, call, stream_id=stream_id, principal=principal)
+        if api is Api.OPERATOR and isinstance(answer, Reply) and isinstance(answer.body, dict):
+            return Reply(
+                status=answer.status, body=with_defaults("master.Response", answer.body), headers=answer.headers
+            )
+        return answer
+
+    def _unauthenticated(self, request: Request, api: Api) -> Reply | None:
+        authentication = self._site.authentication
+        needed = {
+            Api.SCHEDULER: authentication.frameworks,
+            Api.OPERATOR: authentication.readwrite,
+            Api.EXECUTOR: False,
+        }
+        return authentication.refusal(request, self._realm(_REALMS[api]), needed=needed[api])
+
+    def _realm(self, kind: str) -> str:
+        return f"mesos-{'master' if self._site.process == 'master' else 'agent'}-{kind}"
+
+    def _elsewhere(self, request: Request) -> Reply | None:
+        """The 307 of a master that does not lead (row 3)."""
+        if self._site.leader is None:
+            return None
+        location = f"//{self._site.leader}{delegated(request.path, self._site.process)}"
+        return Reply(status=307, headers={"Location": location + _query_of(request)})
+
+    def _read(self, request: Request, endpoint: str) -> Reply | Stream | None:
+        """What an endpoint that is no API says; None if there is no such endpoint."""
+        authentication = self._site.authentication
+        if not endpoint.startswith(_LOCAL):
+            if refused := authentication.refusal(request, self._realm("readonly"), needed=authentication.readonly):
+                return refused
+            if self._site.leader and endpoint == "/redirect":
+                return Reply(status=307, headers={"Location": f"//{self._site.leader}"})
+            if elsewhere := self._elsewhere(request):
+                return elsewhere
+        if Api.OPERATOR in self._site.apis.values() and (call := translate(request, endpoint)) is not None:
+            return self._form(call, authentication.principal(request))
+        found = self._service.get(endpoint, request.query)
+        return None if found.status == 404 else found
+
+    def _form(self, call: Json | Reply, principal: str | None) -> Reply | Stream:
+        """Perform a translated call; what a read says is the inner part of the operator API's answer."""
+        checked = call if isinstance(call, Reply) else check_call(Api.OPERATOR, call)
+        if isinstance(checked, Reply):
+            return checked
+        answer = self._perform(Api.OPERATOR, checked, None, principal)
+        if isinstance(answer, Reply) and isinstance(answer.body, dict):
+            inner = answer.body.get(checked["type"].lower(), {})
+            return Reply(status=answer.status, body=next(iter(inner.values()), {}))
+        return answer
+
+    async def _send_stream(
+        self, stream: Stream, api: Api, buffer: StreamBuffer, abort: Callable[[], None], receive: Receive, send: Send
+    ) -> None:
+        headers = {"Content-Type": JSON, **stream.headers}
+        if api is Api.SCHEDULER:
+            headers["Mesos-Stream-Id"] = stream.stream
+        date = written(Reply(status=200), _NO_REQUEST, at=self._time_of_day()).headers[:1]
+        buffer.on_overflow = abort
+        watch = asyncio.create_task(_watch(receive, buffer))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _encoded([*date, *headers.items()])})
+            while not isinstance(item := await buffer.next(), Ending):
+                await self.gate.wait()
+                await send({"type": "http.response.body", "body": item, "more_body": True})
+            if item is Ending.CLEAN:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                await self.gate.wait()
+                self._service.disconnected(stream.stream)
+                self._service.settle()
+        finally:
+            self._streams.close(stream.stream)
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+
+
+_NO_REQUEST = Request(method="POST", path="/", query={}, headers={})
+
+
+def _encoder(api: Api) -> Callable[[Json], bytes]:
+    message = _EVENTS[api]
+    return lambda event: json_bytes(with_defaults(message, event))
+
+
+async def _watch(receive: Receive, buffer: StreamBuffer) -> None:
+    """Tell the buffer when the client has gone.  What it still sends is none of ours."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    buffer.finish(Ending.ABANDONED)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body, or what of it shows that it is too long; None if the client went away before its end."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        if len(body) <= BODY_BYTES_MAX:
+            body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _request(scope: MutableMapping[str, Any], body: bytes) -> Request:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    return Request(method=scope["method"], path=scope["path"], query=query, headers=headers, body=body)
+
+
+def _query_of(request: Request) -> str:
+    return "?" + "&".join(f"{name}={value}" for name, value in request.query.items()) if request.query else ""
+
+
+def _encoded(headers: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+async def _send_whole(send: Send, wire: Wire) -> None:
+    await send({"type": "http.response.start", "status": wire.status, "headers": _encoded(wire.headers)})
+    await send({"type": "http.response.body", "body": wire.body, "more_body": False})

@@ -1,0 +1,109 @@
+"""A port with an HTTP server on it, which can die and come back the way a process does.
+
+It stands on uvicorn's protocol class rather than on its `Server`: that one takes signals, polls, and only ever ends
+gracefully; a simulated agent must be able to break all its connections at once and listen again on the same port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+KEEP_ALIVE_SECONDS = 3600
+"""Mesos never closes an idle connection; nor do we, within reason."""
+
+
+DEATH_SECONDS_MAX = 5
+"""Within this the requests of a broken connection must have noticed."""
+
+
+class PortTaken(OSError):
+    """The port asked for is in use."""
+
+    def __init__(self, host: str, port: int, whose: str) -> None:
+        super().__init__(
+            errno.EADDRINUSE,
+            f"port {port} of {host}, wanted for {whose}, is in use: name another, or 0 for any free one",
+        )
+
+
+def reserve(host: str, port: int, whose: str) -> socket.socket:
+    """A socket bound to the address (port 0: to any free port), not yet listening.
+
+    Raises:
+        PortTaken: someone else listens there.
+    """
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as fault:
+        bound.close()
+        if fault.errno == errno.EADDRINUSE:
+            raise PortTaken(host, port, whose) from fault
+        raise
+    return bound
+
+
+class _Protocol(H11Protocol):
+    """Lets the application break its connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {"abort": transport.abort}
+
+
+class Listener:
+    """Serves an ASGI application on one address.  All methods belong to one event loop."""
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        self._config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._address = (host, port)
+        self._server: asyncio.Server | None = None
+
+    async def open(self, bound: socket.socket | None = None, *, whose: str = "the cluster") -> None:
+        """Listen, on a socket from `reserve` or by binding the address anew.
+
+        Raises:
+            PortTaken: someone else has taken the port meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        sock = bound or reserve(*self._address, whose)
+        self._address = sock.getsockname()[:2]
+        self._server = await loop.create_server(
+            lambda: _Protocol(config=self._config, server_state=self._state, app_state={}, _loop=loop),
+            sock=sock,
+            backlog=1024,
+        )
+
+    async def kill(self) -> None:
+        """Stop listening and break every connection, as when a process is killed; requests under way get no answer.
+
+        The application must not hold requests back at this moment.
+        """
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        if pending := list(self._state.tasks):
+            await asyncio.wait(pending, timeout=DEATH_SECONDS_MAX)
