@@ -1,0 +1,207 @@
+"""A stream program as data: its steps in order, each with the schema behind it and the user's line.
+
+A plan is what `Stream` builds and what the shard runtime runs; it never changes.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from millstream.aggregates import TIME, Aggregate
+from millstream.core.window_state import WindowState
+from millstream.durations import duration_text
+from millstream.schema import Frame, schema_after
+from millstream.sinks.sink import Sink
+from millstream.sources.source import Source
+from millstream.windows import Tumbling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """A step of Polars expressions.  `function` works on eager and lazy frames alike.
+
+    With `keep` the step keeps that extra column, which the runtime uses to follow rows to where they came from.
+    """
+
+    function: Callable[[Frame, str | None], Frame]
+    label: str
+    where: str
+    schema: pl.Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapBatches:
+    """A step of the user's own Python on whole frames."""
+
+    function: Callable[[pl.DataFrame], pl.DataFrame]
+    label: str
+    where: str
+    schema: pl.Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteTo:
+    """Rows at this point go to `sink`, and on."""
+
+    sink: Sink
+    name: str
+    where: str
+    schema: pl.Schema
+
+    @property
+    def label(self) -> str:
+        """As it shows in plans and errors."""
+        return f".to({self.sink.name})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTime:
+    """Which column says when a record happened, and how far records may be out of order.
+
+    With `idle_after_us` a quiet and caught-up shard's watermark goes on with the clock after that long.
+    """
+
+    column: str
+    out_of_orderness_us: int
+    idle_after_us: int | None
+    where: str
+    schema: pl.Schema
+
+    @property
+    def label(self) -> str:
+        """As it shows in plans and errors."""
+        idle = f", idle_after={duration_text(self.idle_after_us)}" if self.idle_after_us is not None else ""
+        return f".event_time({self.column}, out_of_orderness={duration_text(self.out_of_orderness_us)}{idle})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowedAggregation:
+    """Aggregates per key and window; `records` is the schema of what comes in."""
+
+    time: EventTime
+    keys: tuple[str, ...]
+    window: Tumbling
+    allowed_lateness_us: int
+    early_us: int | None
+    aggregates: Mapping[str, Aggregate]
+    records: pl.Schema
+    schema: pl.Schema
+    where: str
+
+    def new_state(self) -> WindowState:
+        """Empty state for one shard."""
+        return WindowState(
+            keys=self.keys,
+            window=self.window,
+            allowed_lateness_us=self.allowed_lateness_us,
+            aggregates=self.aggregates,
+            records=self.records,
+            time_column=self.time.column,
+        )
+
+    def checked_result_schema(self) -> pl.Schema:
+        """The columns of the results.
+
+        Raises:
+            ProgramError: an aggregate does not go with the records' columns and types; names it and its line.
+        """
+        columns = pl.Schema([*self.records.items(), (TIME, pl.Int64())])
+        for name, aggregate in self.aggregates.items():
+            schema_after(
+                columns,
+                functools.partial(_aggregated, keys=self.keys, name=name, aggregate=aggregate, records=self.records),
+                what=f"aggregate {name}={aggregate.label}",
+                where=aggregate.where,
+            )
+        return self.new_state().result_schema()
+
+    @property
+    def label(self) -> str:
+        """As it shows in plans and errors."""
+        early = f", early={duration_text(self.early_us)}" if self.early_us else ""
+        columns = ", ".join(f"{name}={aggregate.label}" for name, aggregate in self.aggregates.items())
+        return (
+            f".key_by({', '.join(self.keys)}).window({self.window}, "
+            f"allowed_lateness={duration_text(self.allowed_lateness_us)}{early}).aggregate({columns})"
+        )
+
+
+Step = Apply | MapBatches | WriteTo | EventTime | WindowedAggregation
+RowStep = Apply | MapBatches | WriteTo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Source, steps in order, and where late records go.
+
+    At most one `EventTime` and at most one `WindowedAggregation`, behind it.
+    """
+
+    source: Source
+    steps: tuple[Step, ...]
+    late: WriteTo | None = None
+
+    @property
+    def time(self) -> EventTime | None:
+        """The event-time step, if there is one."""
+        return next((step for step in self.steps if isinstance(step, EventTime)), None)
+
+    @property
+    def windowed(self) -> WindowedAggregation | None:
+        """The windowed aggregation, if there is one."""
+        return next((step for step in self.steps if isinstance(step, WindowedAggregation)), None)
+
+    def rows_until_time(self) -> tuple[RowStep, ...]:
+        """Row steps before event times are read; all of them when they are not read at all."""
+        return tuple(self._rows(until=EventTime))
+
+    def rows_until_window(self) -> tuple[RowStep, ...]:
+        """Row steps between reading event times and the window, or to the end."""
+        return tuple(self._rows(after=EventTime, until=WindowedAggregation)) if self.time else ()
+
+    def rows_after_window(self) -> tuple[RowStep, ...]:
+        """Row steps on the results of the windowed aggregation."""
+        return tuple(self._rows(after=WindowedAggregation)) if self.windowed else ()
+
+    def writes(self) -> tuple[WriteTo, ...]:
+        """Every sink of the program, the late one last."""
+        found = [step for step in self.steps if isinstance(step, WriteTo)]
+        return (*found, self.late) if self.late else tuple(found)
+
+    def text(self) -> str:
+        """The plan for people: one line per step, with the columns behind it."""
+        lines = [f"source {self.source.name}", f"    {_columns(pl.Schema(self.source.schema))}"]
+        schema = pl.Schema(self.source.schema)
+        for step in self.steps:
+            lines.append(step.label)
+            if step.schema != schema:
+                schema = step.schema
+                lines.append(f"    {_columns(schema)}")
+        if self.late:
+            lines.append(f".late({self.late.sink.name})")
+            lines.append(f"    {_columns(self.late.schema)}")
+        return "\n".join(lines)
+
+    def _rows(self, *, after: type | None = None, until: type | None = None) -> Iterator[RowStep]:
+        started = after is None
+        for step in self.steps:
+            if until is not None and isinstance(step, until):
+                return
+            if after is not None and isinstance(step, after):
+                started = True
+            elif started and isinstance(step, Apply | MapBatches | WriteTo):
+                yield step
+
+
+def _aggregated(
+    frame: pl.LazyFrame, *, keys: tuple[str, ...], name: str, aggregate: Aggregate, records: pl.Schema
+) -> pl.LazyFrame:
+    return frame.group_by(*keys).agg(*aggregate.partials(name, records))
+
+
+def _columns(schema: pl.Schema) -> str:
+    return ", ".join(f"{name}: {dtype}" for name, dtype in schema.items())

@@ -1,0 +1,316 @@
+"""`Stream`: the language stream programs are written in.
+
+A stream is built step by step; every step returns a new stream and changes nothing, so a prefix may be shared by
+several programs.  Columns are checked as the program is built: a wrong one is a `ProgramError` with the user's line
+before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from millstream.aggregates import Aggregate
+from millstream.durations import Duration, microseconds
+from millstream.errors import ProgramError
+from millstream.plan import Apply, EventTime, MapBatches, Plan, Step, WindowedAggregation, WriteTo
+from millstream.schema import Frame, caller, no_column, require_column, schema_after
+from millstream.sinks.sink import Sink
+from millstream.sources.source import Source
+from millstream.windows import Tumbling
+
+IntoExpr = str | pl.Expr
+Dtype = pl.DataType | type[pl.DataType]
+
+RESERVED_PREFIX = "__"
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    window: Tumbling
+    allowed_lateness_us: int
+    early_us: int | None
+
+
+class Stream:
+    """Records of a source on their way to a sink."""
+
+    def __init__(self, source: Source) -> None:
+        where = caller()
+        if not all(hasattr(source, name) for name in ("discover", "open", "schema", "name")):
+            raise ProgramError(f"Stream needs a source, such as files(…), not {type(source).__name__}", where=where)
+        schema = pl.Schema(source.schema)
+        _refuse_reserved(schema, what="source", where=where)
+        self._plan = Plan(source=source, steps=())
+        self._schema = schema
+        self._keys: tuple[str, ...] | None = None
+        self._window: _Window | None = None
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns and types of the rows at this point."""
+        return self._schema
+
+    @property
+    def source(self) -> Source:
+        """Where the records come from."""
+        return self._plan.source
+
+    def explain(self) -> str:
+        """The plan as text: steps, and the columns behind each."""
+        return self._plan.text()
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self._plan.source.name}, {len(self._plan.steps)} steps>"
+
+    # ---- time
+
+    def event_time(
+        self, column: str, *, out_of_orderness: Duration = "0s", idle_after: Duration | None = None
+    ) -> Stream:
+        """Read when a record happened from `column`, a Datetime (one without a time zone counts as UTC).
+
+        The watermark of a shard is the greatest event time seen minus `out_of_orderness`.  With `idle_after`, the
+        watermark of a shard that is caught up and has been quiet for so long goes on at the pace of the clock, so that
+        the last windows close.  A record whose event time is null goes to the dead letters.
+        """
+        where = caller()
+        if self._plan.time is not None:
+            raise ProgramError("event_time: the stream has one already", where=where)
+        if self._plan.windowed is not None:
+            raise ProgramError("event_time: must come before .window", where=where)
+        dtype = require_column(self._schema, column, what="event_time", where=where)
+        if not isinstance(dtype, pl.Datetime):
+            raise ProgramError(
+                f'event_time: "{column}" is {dtype}, not Datetime; convert it first, for instance with '
+                f'.with_columns(pl.from_epoch("{column}", time_unit="ms"))',
+                where=where,
+            )
+        step = EventTime(
+            column=column,
+            out_of_orderness_us=microseconds(out_of_orderness, what="event_time: out_of_orderness", where=where),
+            idle_after_us=None
+            if idle_after is None
+            else microseconds(idle_after, what="event_time: idle_after", where=where),
+            where=where,
+            schema=self._schema,
+        )
+        return self._with(step)
+
+    # ---- rows
+
+    def filter(self, *predicates: IntoExpr) -> Stream:
+        """Keep the rows for which all predicates hold."""
+        return self._apply("filter", predicates, lambda frame, _: frame.filter(*predicates))
+
+    def select(self, *columns: IntoExpr, **named: IntoExpr) -> Stream:
+        """Keep or make exactly these columns."""
+
+        def function(frame: Frame, keep: str | None) -> Frame:
+            return frame.select(*columns, *([keep] if keep else []), **named)
+
+        return self._apply("select", (*columns, *named), function)
+
+    def with_columns(self, *columns: pl.Expr, **named: IntoExpr) -> Stream:
+        """Add or replace columns."""
+        return self._apply("with_columns", (*columns, *named), lambda frame, _: frame.with_columns(*columns, **named))
+
+    def explode(self, column: str, *more: str) -> Stream:
+        """One row per element of a list column; an empty list gives one row with null."""
+        return self._apply("explode", (column, *more), lambda frame, _: frame.explode(column, *more))
+
+    def map_batches(
+        self, function: Callable[[pl.DataFrame], pl.DataFrame], *, schema: Mapping[str, Dtype] | None = None
+    ) -> Stream:
+        """Call `function` with each batch as a DataFrame; it returns the rows to go on with.
+
+        `schema` says what it returns, when that is not what it gets; it is checked while running.  The function may be
+        called again with the same rows after a failure, and with fewer rows at a time while a bad record is looked for,
+        so it should not keep anything between calls.
+        """
+        where = caller()
+        name = getattr(function, "__name__", type(function).__name__)
+        after = self._schema if schema is None else pl.Schema(schema)
+        _refuse_reserved(after, what="map_batches", where=where)
+        step = MapBatches(function=function, label=f".map_batches({name})", where=where, schema=after)
+        return self._with(step, schema=after)
+
+    # ---- keys and windows
+
+    def key_by(self, *columns: str, partitioned: bool = False) -> Stream:
+        """Group by these columns.
+
+        With `partitioned=True` you give your word that all records of one key (within one window) are in one shard of
+        the source already; records of one key in two shards would give two results.
+        """
+        where = caller()
+        if not columns:
+            raise ProgramError("key_by: name at least one column", where=where)
+        for column in columns:
+            if not isinstance(column, str):
+                raise ProgramError(f"key_by: columns are given by name, not as {type(column).__name__}", where=where)
+            dtype = require_column(self._schema, column, what="key_by", where=where)
+            if dtype.is_nested() or dtype.is_float():
+                raise ProgramError(f'key_by: "{column}" is {dtype}, which is no good as a key', where=where)
+        if len(set(columns)) < len(columns):
+            raise ProgramError(f"key_by: a column is named twice: {', '.join(columns)}", where=where)
+        if self._plan.windowed is not None:
+            raise ProgramError("key_by: grouping results again is not supported yet", where=where)
+        if not partitioned:
+            raise ProgramError(
+                "key_by: re-partitioning between shards is not supported yet. If all records of one key and window are "
+                "in one shard of the source already, say so: .key_by(…, partitioned=True)",
+                where=where,
+            )
+        stream = self._copy()
+        stream._keys = columns
+        return stream
+
+    def window(self, window: Tumbling, *, allowed_lateness: Duration = "0s", early: Duration | None = None) -> Stream:
+        """Group by time as well.
+
+        A window gives its result when the watermark passes its end (pane `on_time`).  With `early`, a window that
+        changed gives a provisional result every so often of processing time (pane `early`).  A record that comes after
+        the end but within `allowed_lateness` corrects the result (pane `late`); one beyond it goes to `.late(…)`.
+        """
+        where = caller()
+        if not isinstance(window, Tumbling):
+            raise ProgramError(f"window: needs a window such as tumbling('1h'), not {window!r}", where=where)
+        if self._keys is None:
+            raise ProgramError("window: say by which key first: .key_by(…).window(…)", where=where)
+        time = self._plan.time
+        if time is None:
+            raise ProgramError("window: say which column is the event time first: .event_time(…)", where=where)
+        if time.column not in self._schema:
+            raise ProgramError(
+                f"window: the event-time column is gone: {no_column(time.column, self._schema)}", where=where
+            )
+        if not isinstance(self._schema[time.column], pl.Datetime):
+            raise ProgramError(
+                f'window: the event-time column "{time.column}" has become {self._schema[time.column]}', where=where
+            )
+        early_us = None if early is None else microseconds(early, what="window: early", where=where)
+        if early_us == 0:
+            raise ProgramError("window: early must be above zero", where=where)
+        stream = self._copy()
+        stream._window = _Window(
+            window, microseconds(allowed_lateness, what="window: allowed_lateness", where=where), early_us
+        )
+        return stream
+
+    def aggregate(self, **aggregates: Aggregate) -> Stream:
+        """One row per key and window, with one column per aggregate.
+
+        Rows are: the key columns, `window_start`, `window_end`, the aggregates, `pane` (early, on_time, late) and
+        `revision`, which counts up from 0 for one key and window.  Every row holds the whole result so far: upserting
+        by key and window, with the highest revision kept, gives the exact answer.
+        """
+        where = caller()
+        if self._window is None or self._keys is None or self._plan.time is None:
+            raise ProgramError("aggregate: say over which window first: .key_by(…).window(…).aggregate(…)", where=where)
+        if not aggregates:
+            raise ProgramError("aggregate: name at least one, such as records=count()", where=where)
+        for name, aggregate in aggregates.items():
+            if not isinstance(aggregate, Aggregate):
+                raise ProgramError(
+                    f"aggregate: {name} must be an aggregate such as count(), not {aggregate!r}", where=where
+                )
+            if name in self._keys or name in ("window_start", "window_end", "pane", "revision"):
+                raise ProgramError(f'aggregate: the result has a column "{name}" already', where=where)
+        _refuse_reserved(aggregates, what="aggregate", where=where)
+        step = WindowedAggregation(
+            time=self._plan.time,
+            keys=self._keys,
+            window=self._window.window,
+            allowed_lateness_us=self._window.allowed_lateness_us,
+            early_us=self._window.early_us,
+            aggregates=aggregates,
+            records=self._schema,
+            schema=pl.Schema(),
+            where=where,
+        )
+        schema = step.checked_result_schema()
+        stream = self._with(replace(step, schema=schema), schema=schema)
+        stream._keys, stream._window = None, None
+        return stream
+
+    # ---- out
+
+    def to(self, sink: Sink, *, name: str | None = None) -> Stream:
+        """Write the rows at this point to `sink`; the stream goes on, so there may be several.
+
+        `name` names the output in checkpoints; without one it is `sink0`, `sink1`… in order.
+        """
+        where = caller()
+        self._require_complete("to", where)
+        taken = [step.name for step in self._plan.writes()]
+        number = sum(isinstance(step, WriteTo) for step in self._plan.steps)
+        step = self._write_step(sink, name or f"sink{number}", "to", where, self._schema)
+        if step.name in taken or step.name in ("late", "dead-letters"):
+            raise ProgramError(f'to: there is an output named "{step.name}" already', where=where)
+        return self._with(step)
+
+    def late(self, sink: Sink) -> Stream:
+        """Write the records that came too late for their window to `sink`, as they were when they reached it."""
+        where = caller()
+        windowed = self._plan.windowed
+        if windowed is None:
+            raise ProgramError("late: only a windowed stream has late records: put it after .aggregate(…)", where=where)
+        if self._plan.late is not None:
+            raise ProgramError("late: there is a late sink already", where=where)
+        stream = self._copy()
+        stream._plan = replace(self._plan, late=self._write_step(sink, "late", "late", where, windowed.records))
+        return stream
+
+    def plan(self) -> Plan:
+        """What the runtime runs.
+
+        Raises:
+            ProgramError: the program is not complete: it has no sink, or ends in the middle of a window.
+        """
+        self._require_complete("program", None)
+        if not any(isinstance(step, WriteTo) for step in self._plan.steps):
+            raise ProgramError("the program writes nowhere: end it with .to(…)")
+        return self._plan
+
+    # ---- inside
+
+    def _apply(self, verb: str, parts: Iterable[object], function: Callable[[Frame, str | None], Frame]) -> Stream:
+        where = caller()
+        self._require_complete(verb, where)
+        after = schema_after(self._schema, lambda frame: function(frame, None), what=verb, where=where)
+        _refuse_reserved(after, what=verb, where=where)
+        label = f".{verb}({', '.join(str(part) for part in parts)})"
+        return self._with(Apply(function=function, label=label, where=where, schema=after), schema=after)
+
+    def _write_step(self, sink: Sink, name: str, verb: str, where: str, schema: pl.Schema) -> WriteTo:
+        if not all(hasattr(sink, attribute) for attribute in ("open", "guarantees", "name")):
+            raise ProgramError(f"{verb}: needs a sink, such as files(…), not {type(sink).__name__}", where=where)
+        return WriteTo(sink=sink, name=name, where=where, schema=schema)
+
+    def _require_complete(self, verb: str, where: str | None) -> None:
+        if self._window is not None:
+            raise ProgramError(f"{verb}: .window(…) must be followed by .aggregate(…)", where=where)
+        if self._keys is not None:
+            raise ProgramError(f"{verb}: .key_by(…) must be followed by .window(…)", where=where)
+
+    def _with(self, step: Step, *, schema: pl.Schema | None = None) -> Stream:
+        stream = self._copy()
+        stream._plan = replace(self._plan, steps=(*self._plan.steps, step))
+        if schema is not None:
+            stream._schema = schema
+        return stream
+
+    def _copy(self) -> Stream:
+        stream = Stream.__new__(Stream)
+        stream._plan, stream._schema = self._plan, self._schema
+        stream._keys, stream._window = self._keys, self._window
+        return stream
+
+
+def _refuse_reserved(columns: Iterable[str], *, what: str, where: str) -> None:
+    for column in columns:
+        if column.startswith(RESERVED_PREFIX):
+            raise ProgramError(f'{what}: column names that start with "__" are reserved: "{column}"', where=where)
