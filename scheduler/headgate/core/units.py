@@ -51,14 +51,14 @@ def duration_text(seconds: float) -> str:
         count = seconds / _SECONDS[unit]
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
+    return f"{seconds * 1000:.12g}ms" if seconds < 1 else f"{seconds:.12g}s"
 
 
 def size_text(mib: float) -> str:
     """The shortest way to write a size: `512MiB`, `1.5GiB`."""
     if mib >= 1024 and (mib * 4) % 1024 == 0:
-        return f"{mib / 1024:g}GiB"
-    return f"{mib:g}MiB"
+        return f"{mib / 1024:.12g}GiB"
+    return f"{mib:.12g}MiB"
 
 
 def _find_amount(value: object) -> float | None:
