@@ -92,7 +92,9 @@ class World:
     """An agent and everything that happened, in order.  Time moves only by `pass_time`."""
 
     def __init__(self, settings: AgentSettings | None = None, *, now: float = 1_700_000_000.0) -> None:
-        self.settings = settings or AgentSettings(resources="cpus:4;mem:4096;disk:10000;ports:[31000-31500]")
+        self.settings = settings or AgentSettings(
+            resources="cpus:4;mem:4096;disk:10000;ports:[31000-31500]", ping_timeout_s=1e9
+        )
         self.now = now
         self.seen: list[AgentOutput] = []
         self.pids = itertools.count(1000)

@@ -139,7 +139,7 @@ class CommandExecutor:
 
     def _shutdown(self, *, now: float) -> list[Act]:
         if self._task is None:
-            return [SignalTask(container_id=self._container_id, signal=signal.SIGKILL), Exit(wait_status=0)]
+            return [Exit(wait_status=0)]
         return self._kill(self._shutdown_grace_s - SHUTDOWN_MARGIN_S, now=now)
 
     def _update(

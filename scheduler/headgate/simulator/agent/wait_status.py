@@ -25,4 +25,4 @@ def describe(status: int) -> str:
     if number == 0:
         return f"exited with status {(status >> 8) & 0xFF}"
     core = " (core dumped)" if status & 0x80 else ""
-    return f"terminated with signal {signal.strsignal(number) or f'Unknown signal {number}'}{core}"
+    return f"terminated with signal {signal.strsignal(number)}{core}"
