@@ -18,13 +18,13 @@ def signals(world: World) -> list[int]:
 
 
 def states(world: World, *, acknowledge: bool = True) -> list[tuple[str, str]]:
-    """What the scheduler sees when it acknowledges all it gets: (task, state)."""
+    """What the scheduler sees when it acknowledges all it gets: (task, state), repeated ones once."""
     done = 0
     while acknowledge and done < len(world.updates()):
         status = world.updates()[done].status
         world.acknowledge(status["task_id"]["value"], status["uuid"])
         done += 1
-    return [told[:2] for told in world.told()]
+    return list(dict.fromkeys(told[:2] for told in world.told()))
 
 
 def running_command(world: World, task_id: str = "t1", *, by: Json | None = None, **more: Any) -> str:
