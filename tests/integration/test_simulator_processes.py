@@ -204,6 +204,20 @@ def test_a_signal_reaches_the_whole_group(tmp_path: Path) -> None:
     run(tmp_path, script)
 
 
+def test_blocked_signals_are_not_passed_on(tmp_path: Path) -> None:
+    """A cluster that waits for its signals blocks them; its containers must not inherit that."""
+
+    async def script(it: Run) -> None:
+        await it.to_its_end("grep SigBlk /proc/self/status")
+        assert int(it.file("stdout").split()[1], 16) == 0
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        run(tmp_path, script)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_what_a_container_leaves_behind_ends_with_it(tmp_path: Path) -> None:
     """Processes in the background, in groups of their own too, do not outlive the first one."""
 

@@ -26,8 +26,11 @@ from headgate.simulator.messages import (
 class MasterModel(Protocol):
     """A leading master."""
 
-    def call(self, call: Json, *, stream_id: str | None, now: float) -> Reply | Stream:
-        """One scheduler API call that has passed `schema` (rows 6–12 of the reference's A.2); this does rows 13–21."""
+    def call(self, call: Json, *, stream_id: str | None, principal: str | None = None, now: float) -> Reply | Stream:
+        """One scheduler API call that has passed `schema` (rows 6–12 of the reference's A.2); this does rows 13–21.
+
+        `principal` is the authenticated one: a FrameworkInfo without principal gets it, and row 15 compares it.
+        """
 
     def operator(self, call: Json, *, now: float) -> Reply | Stream:
         """One operator API call (`POST /api/v1`) that has passed `schema`."""

@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,7 @@ class Processes:
     def __init__(self, on_event: Callable[[ProcessEvent], None]) -> None:
         self._on_event = on_event
         self._containers: dict[str, _Container] = {}
+        self._changed = asyncio.Event()
         self._starts: set[asyncio.Task[None]] = set()
         self._warden: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -133,11 +134,16 @@ class Processes:
         elif order.signal == signal.SIGKILL:
             container.doomed = True
 
-    def kill_agent(self, agent_id: str) -> None:
-        """Kill all containers of one agent."""
-        for container_id, container in self._containers.items():
-            if container.agent_id == agent_id:
-                self.signal(SignalContainer(agent_id=agent_id, container_id=container_id, signal=signal.SIGKILL))
+    async def ended(self, container_ids: Iterable[str]) -> None:
+        """Wait until these containers have ended, for so long as a killed process may take."""
+        waited = set(container_ids)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._gone(waited), END_SECONDS_MAX)
+
+    async def _gone(self, container_ids: set[str]) -> None:
+        while not container_ids.isdisjoint(self._containers):
+            self._changed.clear()
+            await self._changed.wait()
 
     # --- starting ------------------------------------------------------------------------------------------------
 
@@ -181,6 +187,7 @@ class Processes:
 
     def _fail(self, container_id: str, message: str) -> None:
         container = self._containers.pop(container_id)
+        self._changed.set()
         self._on_event(Failed(agent_id=container.agent_id, container_id=container_id, message=message))
 
     # --- the warden ----------------------------------------------------------------------------------------------
@@ -217,6 +224,7 @@ class Processes:
 
     def _exited(self, container_id: str, status: int) -> None:
         container = self._containers.pop(container_id)
+        self._changed.set()
         self._on_event(
             Exited(
                 agent_id=container.agent_id,

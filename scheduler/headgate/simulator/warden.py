@@ -143,6 +143,7 @@ def _become(order: dict[str, Any], failure: int) -> None:
             os._exit(1)
         for number in (signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execvpe(order["executable"], order["argv"], order["environment"])
     except OSError as fault:
         os.write(2, f"Failed to execute command: {fault.strerror}\n".encode())

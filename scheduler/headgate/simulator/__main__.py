@@ -1,0 +1,102 @@
+"""Serve a simulated Mesos in the foreground: `python -m headgate.simulator --help`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from headgate.simulator.control import listening
+from headgate.simulator.embedded import AgentSpec, EmbeddedCluster
+from headgate.simulator.master import MasterSettings
+from headgate.simulator.server.checks import Authentication
+
+CONFORMANCE_AGENTS = (
+    AgentSpec(
+        resources="cpus:4;mem:4096;disk:10000;gpus:2;ports:[31000-31500]", attributes="rack:r1;zone:z1", name="A"
+    ),
+    AgentSpec(resources="cpus:2;mem:2048;disk:10000;ports:[32000-32100]", attributes="rack:r2;zone:z2", name="B"),
+)
+DEFAULTS = MasterSettings()
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m headgate.simulator", description=__doc__)
+    parser.add_argument("--port", type=int, default=5050, help="the master's port, 0 for any free one (default 5050)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument(
+        "--agent",
+        action="append",
+        type=agent_spec,
+        default=[],
+        metavar="RESOURCES[@ATTRIBUTES]",
+        help="an agent, such as 'cpus:4;mem:4096;ports:[31000-31500]@rack:r1;zone:z1'; give it again for more",
+    )
+    parser.add_argument("--conformance", action="store_true", help="agents and timeouts of the conformance kit")
+    parser.add_argument("--work-dir", type=Path, help="keep sandboxes here (default: a temporary folder)")
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random in the models")
+    parser.add_argument("--control", type=Path, metavar="SOCKET", help="obey a control program on this Unix socket")
+    parser.add_argument("--credential", action="append", default=[], metavar="PRINCIPAL:SECRET",
+                        help="ask frameworks for HTTP Basic authentication")  # fmt: skip
+    parser.add_argument("--leader", metavar="HOST:PORT", help="be a follower that redirects to this master")
+    parser.add_argument("--agent-ping-timeout", type=float, metavar="S", help="seconds between pings to agents")
+    parser.add_argument("--max-agent-ping-timeouts", type=int, metavar="N", help="pings missed until unreachable")
+    return parser.parse_args(words)
+
+
+def agent_spec(text: str) -> AgentSpec:
+    """`RESOURCES[@ATTRIBUTES]`; what is wrong with them is found when the cluster starts."""
+    resources, _, attributes = text.partition("@")
+    return AgentSpec(resources=resources, attributes=attributes)
+
+
+def cluster_of(options: argparse.Namespace) -> EmbeddedCluster:
+    """The cluster that the command line asks for."""
+    timeout, count = (
+        (1.0, 3) if options.conformance else (DEFAULTS.agent_ping_timeout, DEFAULTS.max_agent_ping_timeouts)
+    )
+    secrets = dict(item.split(":", 1) for item in options.credential if ":" in item)
+    return EmbeddedCluster(
+        agents=options.agent or (CONFORMANCE_AGENTS if options.conformance else (AgentSpec(),)),
+        master_port=options.port,
+        work_dir=options.work_dir,
+        seed=options.seed,
+        host=options.host,
+        master_settings=MasterSettings(
+            agent_ping_timeout=timeout if options.agent_ping_timeout is None else options.agent_ping_timeout,
+            max_agent_ping_timeouts=options.max_agent_ping_timeouts or count,
+        ),
+        authentication=Authentication(secrets=secrets, frameworks=bool(secrets)),
+        leader=options.leader,
+    )
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Serve until interrupted."""
+    options = arguments(words)
+    waited = {signal.SIGINT, signal.SIGTERM}
+    # Blocked before any thread begins, so that they all leave these signals to `sigwait`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, waited)
+    with ExitStack() as stack:
+        cluster = cluster_of(options)
+        try:
+            stack.enter_context(cluster)
+        except (OSError, ValueError) as fault:
+            sys.stderr.write(f"headgate.simulator: {getattr(fault, 'strerror', None) or fault}\n")
+            return 1
+        if options.control:
+            stack.enter_context(listening(cluster, options.control))
+        sys.stdout.write(f"master {cluster.master_url}\n")
+        for agent in cluster.agents:
+            sys.stdout.write(f"agent {agent.name} http://{agent.address} work directory {agent.work_dir}\n")
+        sys.stdout.flush()
+        signal.sigwait(waited)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
