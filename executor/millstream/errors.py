@@ -60,6 +60,10 @@ class StoreUnavailable(MillstreamError):
     """The checkpoint store did not answer; the write may or may not have landed.  Trying again is safe."""
 
 
+class DamagedLog(MillstreamError):
+    """A shard has checkpoints and none of them is whole.  Starting over is the operator's decision: delete its log."""
+
+
 class Fenced(MillstreamError):
     """Another owner has the shard.  Stop at once, throw away what was prepared, write nothing more."""
 

@@ -6,7 +6,7 @@ A plan is what `Stream` builds and what the shard runtime runs; it never changes
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -24,10 +24,10 @@ from millstream.windows import Tumbling
 class Apply:
     """A step of Polars expressions.  `function` works on eager and lazy frames alike.
 
-    With `keep` the step keeps that extra column, which the runtime uses to follow rows to where they came from.
+    The step keeps the extra columns named second, with which the runtime follows rows to where they came from.
     """
 
-    function: Callable[[Frame, str | None], Frame]
+    function: Callable[[Frame, Sequence[str]], Frame]
     label: str
     where: str
     schema: pl.Schema
@@ -118,6 +118,15 @@ class WindowedAggregation:
                 where=aggregate.where,
             )
         return self.new_state().result_schema()
+
+    def state_shape(self) -> str:
+        """What the state is made of, in words; equal for programs that can take over each other's state.
+
+        Leaves out expressions' text, which may differ between versions of Polars, and what state does not depend on.
+        """
+        columns = ", ".join(f"{name} {dtype}" for name, dtype in self.new_state().state_schema.items())
+        functions = ", ".join(f"{name}={a.label.partition('(')[0]}" for name, a in self.aggregates.items())
+        return f"keys {', '.join(self.keys)}; {self.window}; {functions}; columns {columns}"
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -108,8 +108,8 @@ class Stream:
     def select(self, *columns: IntoExpr, **named: IntoExpr) -> Stream:
         """Keep or make exactly these columns."""
 
-        def function(frame: Frame, keep: str | None) -> Frame:
-            return frame.select(*columns, *([keep] if keep else []), **named)
+        def function(frame: Frame, keep: Sequence[str]) -> Frame:
+            return frame.select(*columns, *keep, **named)
 
         return self._apply("select", (*columns, *named), function)
 
@@ -187,9 +187,12 @@ class Stream:
             raise ProgramError(
                 f"window: the event-time column is gone: {no_column(time.column, self._schema)}", where=where
             )
-        if not isinstance(self._schema[time.column], pl.Datetime):
+        dtype = self._schema[time.column]
+        if not isinstance(dtype, pl.Datetime):
+            raise ProgramError(f'window: the event-time column "{time.column}" has become {dtype}', where=where)
+        if dtype.time_unit == "ms" and (window.size_us % 1_000 or window.offset_us % 1_000):
             raise ProgramError(
-                f'window: the event-time column "{time.column}" has become {self._schema[time.column]}', where=where
+                f'window: "{time.column}" counts in milliseconds, so the window must be whole ones', where=where
             )
         early_us = None if early is None else microseconds(early, what="window: early", where=where)
         if early_us == 0:
@@ -277,10 +280,10 @@ class Stream:
 
     # ---- inside
 
-    def _apply(self, verb: str, parts: Iterable[object], function: Callable[[Frame, str | None], Frame]) -> Stream:
+    def _apply(self, verb: str, parts: Iterable[object], function: Callable[[Frame, Sequence[str]], Frame]) -> Stream:
         where = caller()
         self._require_complete(verb, where)
-        after = schema_after(self._schema, lambda frame: function(frame, None), what=verb, where=where)
+        after = schema_after(self._schema, lambda frame: function(frame, ()), what=verb, where=where)
         _refuse_reserved(after, what=verb, where=where)
         label = f".{verb}({', '.join(str(part) for part in parts)})"
         return self._with(Apply(function=function, label=label, where=where, schema=after), schema=after)

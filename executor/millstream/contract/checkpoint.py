@@ -74,7 +74,7 @@ class Manifest:
     """Everything needed to go on from here.
 
     `positions` are keyed by the name of the stream's input.  `finished` says that the source has ended and all windows
-    are closed: there is nothing to go on with.  `state_digest` names the shape of the state, so that a changed program
+    are closed: there is nothing to go on with.  `state_shape` describes the state in words, so that a changed program
     does not read the wrong thing into it.
     """
 
@@ -87,7 +87,7 @@ class Manifest:
     positions: Mapping[str, int]
     watermark_us: int | None = None
     finished: bool = False
-    state_digest: str = ""
+    state_shape: str = ""
     state_files: tuple[FileRef, ...] = ()
     outputs: tuple[SinkOutput, ...] = ()
     counters: ShardCounters = field(default_factory=ShardCounters)

@@ -54,7 +54,7 @@ class WindowState:
         self._record_schema = pl.Schema([*records.items(), (TIME, pl.Int64())])
         time_type = records[time_column]
         assert isinstance(time_type, pl.Datetime)
-        self._bound_type = pl.Datetime("us", time_type.time_zone)
+        self._bound_type = time_type
         empty = self.partial(pl.DataFrame(schema=self._record_schema))
         self._state_schema = empty.schema
         self._runs: list[pl.DataFrame] = [empty]
@@ -102,12 +102,12 @@ class WindowState:
         self._next_end_us = min(self._next_end_us, first + self._window.size_us)
         self._append(partial)
 
-    def is_gone(self, window_us: pl.Expr, watermark_us: pl.Expr) -> pl.Expr:
-        """Whether a window is past its allowed lateness, so that a record for it is late for good."""
-        return window_us + (self._window.size_us + self._lateness_us) <= watermark_us
+    def too_late(self, time_us: pl.Expr, watermark_us: pl.Expr) -> pl.Expr:
+        """Whether the window of an event time is past its allowed lateness."""
+        return self._gone(self._window.starts(time_us), watermark_us)
 
-    def may_be_gone(self, time_us: int, watermark_us: int | None) -> bool:
-        """Whether a record of this event time could be late for good at this watermark."""
+    def may_be_too_late(self, time_us: int, watermark_us: int | None) -> bool:
+        """The same for one record."""
         if watermark_us is None:
             return False
         return self._window.start_of(time_us) + self._window.size_us + self._lateness_us <= watermark_us
@@ -153,7 +153,7 @@ class WindowState:
         """Merge all runs into one, without what is gone, and return it: the whole state."""
         runs = self._runs
         if watermark_us is not None:
-            kept = ~self.is_gone(pl.col(WINDOW), pl.lit(watermark_us))
+            kept = ~self._gone(pl.col(WINDOW), pl.lit(watermark_us))
             runs = [run.filter(kept) for run in runs]
         self._runs = [self._merged(runs)]
         self._unmerged_rows = 0
@@ -166,6 +166,9 @@ class WindowState:
         self._next_end_us = self._earliest_end_after(watermark_us)
 
     # ---- inside
+
+    def _gone(self, window_us: pl.Expr, watermark_us: pl.Expr) -> pl.Expr:
+        return window_us + (self._window.size_us + self._lateness_us) <= watermark_us
 
     def _append(self, run: pl.DataFrame) -> None:
         self._runs.append(run)
@@ -211,22 +214,18 @@ class WindowState:
 
     def _results(self, state: pl.DataFrame, *, pane: str) -> pl.DataFrame:
         start = pl.col(WINDOW)
-        return (
-            state.sort(self._group)
-            .select(
-                *self._keys,
-                start.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias("window_start"),
-                (start + self._window.size_us).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias("window_end"),
-                *[aggregate.result(name).alias(name) for name, aggregate in self._aggregates.items()],
-                pl.lit(pane).alias("pane"),
-                pl.col(REVISION).alias("revision"),
-            )
-            .with_columns(self._bound("window_start"), self._bound("window_end"))
+        return state.sort(self._group).select(
+            *self._keys,
+            self._bound(start).alias("window_start"),
+            self._bound(start + self._window.size_us).alias("window_end"),
+            *[aggregate.result(name).alias(name) for name, aggregate in self._aggregates.items()],
+            pl.lit(pane).alias("pane"),
+            pl.col(REVISION).alias("revision"),
         )
 
-    def _bound(self, column: str) -> pl.Expr:
-        zone = self._bound_type.time_zone
-        return pl.col(column).dt.replace_time_zone(None) if zone is None else pl.col(column).dt.convert_time_zone(zone)
+    def _bound(self, time_us: pl.Expr) -> pl.Expr:
+        """A window's bound in the type of the event-time column."""
+        return time_us.cast(pl.Datetime("us", self._bound_type.time_zone)).cast(self._bound_type)
 
     def _earliest_end_after(self, watermark_us: int | None) -> int:
         ends = []

@@ -28,23 +28,21 @@ OutputData = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterContext:
-    """Which shard at which epoch writes, under which sink name of the program, and what is promised."""
+    """Which job's shard at which epoch writes, under which sink name of the program, and what is promised."""
 
+    job: str
     shard: ShardId
     epoch: int
     sink_name: str
     delivery: Delivery
 
 
-class SinkWriter(Protocol):
-    """Takes rows of one shard between two commits.
+class CommittedOutput(Protocol):
+    """Output of one shard between two commits.
 
-    All methods may raise `SinkFailed`; then nothing of the interval is committed and the shard restarts.
+    All methods but `discard` may raise `SinkFailed` (or `StoreUnavailable`); then nothing of the interval is committed
+    and the shard restarts.
     """
-
-    def write(self, frame: pl.DataFrame) -> None:
-        """Take rows.  Not visible to readers before `promote`, but for at-least-once sinks that write through."""
-        ...
 
     def prepare(self, number: int) -> Sequence[OutputData]:
         """Make everything written since the last `prepare` durable, for commit `number`; nothing written gives ()."""
@@ -60,13 +58,21 @@ class SinkWriter(Protocol):
     def restore(self, number: int, outputs: Sequence[OutputData]) -> Sequence[str]:
         """A new owner goes on from commit `number` (0: from the start), whose outputs of this sink are `outputs`.
 
-        Discards what earlier owners wrote for this shard and never committed, or committed after `number`.
-        Returns remarks for the operator.
+        Discards what owners up to this epoch wrote for this shard and never committed, or committed after `number`;
+        never anything of a higher epoch, whose zombie this owner may be.  Returns remarks for the operator.
         """
         ...
 
     def discard(self) -> None:
-        """Throw away what was written and prepared but not committed: the owner was fenced, or ends.  Never raises."""
+        """Throw away what was written and not committed: the owner was fenced, or ends.  Never raises."""
+        ...
+
+
+class SinkWriter(CommittedOutput, Protocol):
+    """Takes the rows of one shard."""
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Take rows.  Not visible to readers before `promote`, but for at-least-once sinks that write through."""
         ...
 
 

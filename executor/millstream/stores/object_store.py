@@ -6,6 +6,7 @@ One primitive carries everything: *create this object only if it does not exist*
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from millstream.errors import MillstreamError
@@ -17,6 +18,14 @@ class AlreadyExists(MillstreamError):
 
 class NotFound(MillstreamError):
     """There is no such object."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9_%=-][A-Za-z0-9._%=-]*(?:/[A-Za-z0-9_%=-][A-Za-z0-9._%=-]*)*")
+
+
+def require_name(name: str) -> None:
+    """Refuse what is no object name: it would be a mistake of ours, and a door out of the store."""
+    assert _NAME.fullmatch(name), f"no object name: {name!r}"
 
 
 class ObjectStore(Protocol):

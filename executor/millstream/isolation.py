@@ -1,0 +1,47 @@
+"""Find the records that crash a program, by halving the batch until they stand alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from millstream.pipeline import Processed, StepFailed
+
+Process = Callable[[pl.DataFrame, int | None], Processed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolated:
+    """What became of a batch: pieces that went through, each with the row it begins at, and rows that crash alone."""
+
+    pieces: Sequence[tuple[int, Processed]]
+    crashed: Sequence[tuple[int, StepFailed]] = ()
+
+
+def isolate(process: Process, records: pl.DataFrame, watermark_us: int | None, *, crashes_max: int) -> Isolated:
+    """Process all of `records` that can be, in order, each piece with the watermark behind the piece before.
+
+    Raises:
+        StepFailed: `crashes_max` records crashed and not one went through: it is the program, not the records.
+    """
+    pieces: list[tuple[int, Processed]] = []
+    crashed: list[tuple[int, StepFailed]] = []
+    ranges = [(0, records.height)]
+    while ranges:
+        start, stop = ranges.pop()
+        try:
+            done = process(records.slice(start, stop - start), watermark_us)
+        except StepFailed as problem:
+            if stop - start > 1:
+                middle = (start + stop) // 2
+                ranges += [(middle, stop), (start, middle)]
+                continue
+            crashed.append((start, problem))
+            if len(crashed) >= crashes_max and not pieces:
+                raise
+        else:
+            pieces.append((start, done))
+            watermark_us = done.watermark_us
+    return Isolated(pieces=pieces, crashed=crashed)
