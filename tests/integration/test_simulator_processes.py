@@ -199,7 +199,7 @@ def test_a_signal_reaches_the_whole_group(tmp_path: Path) -> None:
         inner = int(await it.written("pid"))
         it.signal(signal.SIGTERM)
         assert await it.next() == Exited(agent_id="S", container_id="c", wait_status=15)
-        assert not alive(inner)
+        await until(lambda: not alive(inner))
 
     run(tmp_path, script)
 
@@ -223,8 +223,9 @@ def test_what_a_container_leaves_behind_ends_with_it(tmp_path: Path) -> None:
 
     async def script(it: Run) -> None:
         await it.to_its_end("set -m; sleep 600 & echo $! >>pids; sleep 600 & echo $! >>pids; exit 2")
-        for pid in map(int, it.file("pids").split()):
-            assert not alive(pid)
+        pids = [int(pid) for pid in it.file("pids").split()]
+        assert len(pids) == 2
+        await until(lambda: not any(alive(pid) for pid in pids))
 
     run(tmp_path, script)
 
