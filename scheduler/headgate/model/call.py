@@ -203,12 +203,51 @@ class RequestResources:
     agent_id: AgentId | None = None
 
 
+class PseudoAttribute(Enum):
+    """What every agent has besides its attributes."""
+
+    HOSTNAME = "HOSTNAME"
+    REGION = "REGION"
+    ZONE = "ZONE"
+
+
+class Predicate(Enum):
+    """What can be asked of an attribute; the text ones hold for every attribute that is no TEXT, too."""
+
+    EXISTS = "exists"
+    NOT_EXISTS = "not_exists"
+    TEXT_EQUALS = "text_equals"
+    TEXT_NOT_EQUALS = "text_not_equals"
+    TEXT_MATCHES = "text_matches"
+    TEXT_NOT_MATCHES = "text_not_matches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributeConstraint:
+    """A condition on an agent that the master itself checks before it offers.
+
+    `value` is the text, or the RE2 expression that has to match the whole of it; none with EXISTS and NOT_EXISTS.
+    """
+
+    attribute: str | PseudoAttribute
+    predicate: Predicate
+    value: str | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.value is None) == (self.predicate in (Predicate.EXISTS, Predicate.NOT_EXISTS)), self
+
+
+OfferConstraints = Mapping[str, tuple[tuple[AttributeConstraint, ...], ...]]
+"""By role: groups of which one must hold, each with conditions of which all must hold.  Master 1.11 or later."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFramework:
     """Change what we said of ourselves at the subscription; replaces suppression and constraints as a whole."""
 
     framework: Framework
     suppressed_roles: tuple[str, ...] = ()
+    offer_constraints: OfferConstraints = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,285 @@
+"""Offers as the master writes them → offers of the model.
+
+An event may hold ten thousand offers.  So the outer shape is decoded in one typed pass, and what repeats from offer to
+offer (an agent's attributes and address, its resources while nothing changes) is kept as raw bytes and looked up by
+them; only bytes not seen before are taken apart.  One offer that cannot be read does not spoil the others.
+
+Source: `Offer`, `InverseOffer`, `Attribute` of Mesos's `v1/mesos.proto`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from headgate.adapters.mesos_codec_resources import (
+    ABSENT,
+    BadOffer,
+    Ranges,
+    ReservedPart,
+    Resource,
+    Scalar,
+    plain,
+    port_ranges,
+)
+from headgate.model.ids import AgentId, ExecutorId, OfferId
+from headgate.model.offer import AttributeValue, FaultDomain, InverseOffer, Offer, Unavailability
+from headgate.model.resources import Resources
+
+REMEMBERED_MAX = 32_768
+"""Distinct pieces kept of each kind; above it the memory starts anew."""
+
+_NANOSECONDS: Final = 1e9
+_NOTHING: Final[tuple[Resources, tuple[ReservedPart, ...]]] = (Resources(), ())
+
+
+class Id(msgspec.Struct, gc=False, frozen=True):
+    """Any id of the API."""
+
+    value: str
+
+
+class _Set(msgspec.Struct, gc=False):
+    item: list[str] = []
+
+
+class _Attribute(msgspec.Struct, gc=False):
+    name: str
+    text: Id | None = None
+    scalar: Scalar | None = None
+    ranges: Ranges | None = None
+    set: _Set | None = None
+
+
+class Address(msgspec.Struct, gc=False):
+    """Where a process of Mesos listens."""
+
+    port: int
+    hostname: str = ""
+    ip: str = ""
+
+    @property
+    def host_and_port(self) -> str:
+        """`host:port`, by name where there is one."""
+        host = self.hostname or self.ip
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+class _Url(msgspec.Struct, gc=False):
+    address: Address
+
+
+class _Named(msgspec.Struct, gc=False):
+    name: str
+
+
+class _RegionAndZone(msgspec.Struct, gc=False):
+    region: _Named
+    zone: _Named
+
+
+class Domain(msgspec.Struct, gc=False):
+    """Where a machine stands."""
+
+    fault_domain: _RegionAndZone | None = None
+
+
+class _Nanoseconds(msgspec.Struct, gc=False):
+    nanoseconds: int
+
+
+class _Unavailability(msgspec.Struct, gc=False):
+    start: _Nanoseconds
+    duration: _Nanoseconds | None = None
+
+
+class _Allocation(msgspec.Struct, gc=False):
+    role: str = "*"
+
+
+class _Offer(msgspec.Struct, gc=False):
+    id: Id
+    agent_id: Id
+    hostname: str
+    url: msgspec.Raw = ABSENT
+    domain: msgspec.Raw = ABSENT
+    resources: msgspec.Raw = ABSENT
+    attributes: msgspec.Raw = ABSENT
+    executor_ids: list[Id] = []
+    unavailability: _Unavailability | None = None
+    allocation_info: _Allocation | None = None
+
+
+class _SplitOffers(msgspec.Struct):
+    offers: list[msgspec.Raw] = []
+
+
+class _WholeOffers(msgspec.Struct):
+    offers: list[_Offer] = []
+
+
+class _InverseOffer(msgspec.Struct):
+    id: Id
+    agent_id: Id
+    unavailability: _Unavailability
+
+
+class InverseOffersBody(msgspec.Struct):
+    """What INVERSE_OFFERS carries."""
+
+    inverse_offers: list[_InverseOffer] = []
+
+
+_T = TypeVar("_T")
+
+
+class _Remembered(Generic[_T]):
+    """A pure function of bytes with a bounded memory."""
+
+    def __init__(self, read: Callable[[bytes], _T]) -> None:
+        self._read = read
+        self._known: dict[bytes, _T] = {}
+
+    def __call__(self, raw: msgspec.Raw) -> _T:
+        key = bytes(raw)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= REMEMBERED_MAX:
+                self._known.clear()
+            found = self._known[key] = self._read(key)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOffers:
+    """What came of one event.
+
+    `reserved` has an entry for each offer some of whose resources are reserved for us; `bad` says of each offer that
+    could not be read why, with its beginning.
+    """
+
+    offers: tuple[Offer, ...]
+    reserved: dict[OfferId, tuple[ReservedPart, ...]]
+    bad: tuple[tuple[str, bytes], ...] = ()
+
+
+class OfferReader:
+    """Reads the bodies of OFFERS events.  Keeps what it has seen, so one for the life of a driver; one thread."""
+
+    def __init__(self) -> None:
+        self._whole = msgspec.json.Decoder(_WholeOffers)
+        self._split = msgspec.json.Decoder(_SplitOffers)
+        self._one = msgspec.json.Decoder(_Offer)
+        self._attributes = _Remembered(_reader(list[_Attribute], _attributes))
+        self._address = _Remembered(_reader(_Url, _host_and_port))
+        self._domain = _Remembered(_reader(Domain, fault_domain))
+        self._decode_resources = msgspec.json.Decoder(list[Resource]).decode
+        self._resources: dict[str, _Remembered[tuple[Resources, tuple[ReservedPart, ...]]]] = {}
+
+    def read(self, body: msgspec.Raw, *, received_at: float, role: str) -> ReadOffers:
+        """The offers of one event; `role` is theirs where they name none (a framework without MULTI_ROLE).
+
+        Raises:
+            msgspec.DecodeError: the body as a whole is not of the known shape.
+        """
+        reserved: dict[OfferId, tuple[ReservedPart, ...]] = {}
+        try:
+            whole = self._whole.decode(body).offers
+            offers = tuple([self._offer(each, received_at, role, reserved) for each in whole])
+            return ReadOffers(offers, reserved)
+        except (msgspec.ValidationError, BadOffer):
+            reserved.clear()
+        good: list[Offer] = []
+        bad: list[tuple[str, bytes]] = []
+        for raw in self._split.decode(body).offers:
+            try:
+                good.append(self._offer(self._one.decode(raw), received_at, role, reserved))
+            except (msgspec.ValidationError, BadOffer) as problem:
+                bad.append((str(problem), bytes(raw)))
+        return ReadOffers(tuple(good), reserved, tuple(bad))
+
+    def _offer(
+        self, wire: _Offer, received_at: float, role: str, reserved: dict[OfferId, tuple[ReservedPart, ...]]
+    ) -> Offer:
+        if wire.allocation_info is not None:
+            role = wire.allocation_info.role
+        resources, parts = self._resources_for(role)(wire.resources) if wire.resources else _NOTHING
+        offer = Offer(
+            id=OfferId(wire.id.value),
+            agent_id=AgentId(wire.agent_id.value),
+            hostname=wire.hostname,
+            resources=resources,
+            received_at=received_at,
+            role=role,
+            attributes=self._attributes(wire.attributes) if wire.attributes else {},
+            domain=self._domain(wire.domain) if wire.domain else None,
+            unavailability=unavailability(wire.unavailability) if wire.unavailability else None,
+            executor_ids=tuple([ExecutorId(each.value) for each in wire.executor_ids]),
+            agent_address=self._address(wire.url) if wire.url else None,
+        )
+        if parts:
+            reserved[offer.id] = parts
+        return offer
+
+    def _resources_for(self, role: str) -> _Remembered[tuple[Resources, tuple[ReservedPart, ...]]]:
+        found = self._resources.get(role)
+        if found is None:
+            found = self._resources[role] = _Remembered(lambda raw: plain(self._decode_resources(raw), role))
+        return found
+
+
+def read_inverse_offers(body: InverseOffersBody, received_at: float) -> tuple[InverseOffer, ...]:
+    """The inverse offers of one event."""
+    return tuple(
+        InverseOffer(
+            id=OfferId(each.id.value),
+            agent_id=AgentId(each.agent_id.value),
+            unavailability=unavailability(each.unavailability),
+            received_at=received_at,
+        )
+        for each in body.inverse_offers
+    )
+
+
+def unavailability(wire: _Unavailability) -> Unavailability:
+    """A maintenance window in seconds."""
+    return Unavailability(
+        start_at=wire.start.nanoseconds / _NANOSECONDS,
+        duration_s=wire.duration.nanoseconds / _NANOSECONDS if wire.duration else None,
+    )
+
+
+def fault_domain(wire: Domain) -> FaultDomain | None:
+    """The fault domain, where there is one."""
+    found = wire.fault_domain
+    return FaultDomain(region=found.region.name, zone=found.zone.name) if found else None
+
+
+_W = TypeVar("_W")
+
+
+def _reader(shape: type[_W], convert: Callable[[_W], _T]) -> Callable[[bytes], _T]:
+    decode = msgspec.json.Decoder(shape).decode
+    return lambda raw: convert(decode(raw))
+
+
+def _host_and_port(wire: _Url) -> str:
+    return wire.address.host_and_port
+
+
+def _attributes(wire: list[_Attribute]) -> dict[str, AttributeValue]:
+    """By name; of several with one name the first counts, and of an unknown kind none."""
+    found: dict[str, AttributeValue] = {}
+    for each in wire:
+        if each.text is not None:
+            found.setdefault(each.name, each.text.value)
+        elif each.scalar is not None:
+            found.setdefault(each.name, each.scalar.value)
+        elif each.ranges is not None:
+            found.setdefault(each.name, port_ranges(each.ranges))
+        elif each.set is not None:
+            found.setdefault(each.name, frozenset(each.set.item))
+    return found
