@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sim_agent_world import AGENT, F, World, command_task, executor, framework, pod, task
 
+from headgate.simulator.agent import AgentSettings
 from headgate.simulator.messages import ExitedExecutor, Json, ShutdownExecutor, SignalContainer, StartContainer
 
 HOUR = {"grace_period": {"nanoseconds": 3_600_000_000_000}}
@@ -78,10 +79,11 @@ def test_a_command_task_from_start_to_end() -> None:
     assert (finished["state"], finished["message"]) == ("TASK_FINISHED", "Command exited with status 0")
     assert finished["container_status"] == starting["container_status"]
     world.acknowledge("t1")
+    world.pass_time(0.9)
     world.run(command_task("t1"))
     assert world.told()[-1][2] == "REASON_TASK_INVALID"
     world.acknowledge("t1")
-    world.pass_time(1)
+    world.pass_time(0.1)
     assert world.messages(ExitedExecutor) == []
     world.run(command_task("t1"))
     assert len(world.outputs(StartContainer)) == 2
@@ -168,6 +170,28 @@ def test_shutdown_of_a_command_task_is_a_kill_that_is_over_before_the_agent_lose
     world.acknowledge("t1")
     world.pass_time(1)
     assert world.messages(ExitedExecutor) == []
+
+
+def test_a_shutdown_after_a_kill_can_only_shorten_the_time_that_is_left() -> None:
+    world = World(AgentSettings(executor_shutdown_grace_s=4)).registered()
+    running_command(world)
+    world.kill("t1")
+    world.pass_time(1)
+    world.receive(ShutdownExecutor(framework_id=F, executor_id="t1"))
+    world.pass_time(0.9)
+    assert signals(world) == [15]
+    world.pass_time(0.1)
+    assert signals(world) == [15, 9]
+
+
+def test_a_command_task_shut_down_while_it_is_fetched_is_destroyed_once_it_runs() -> None:
+    world = World().registered()
+    world.run(command_task("t1"))
+    world.receive(ShutdownExecutor(framework_id=F, executor_id="t1"))
+    assert world.updates() == []
+    world.starts()
+    assert signals(world) == [9]
+    assert world.told() == [("t1", "TASK_FAILED", "REASON_EXECUTOR_TERMINATED", "Executor terminated")]
 
 
 def test_a_command_task_that_outlives_its_executors_grace_fails() -> None:

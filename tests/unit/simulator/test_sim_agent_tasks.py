@@ -506,6 +506,17 @@ def test_an_executor_is_forgotten_when_its_last_update_is_acknowledged() -> None
     assert world.updates() == []
 
 
+def test_an_earlier_acknowledgement_does_not_make_the_end_forgotten() -> None:
+    world = World().registered()
+    container_id, _ = world.running("t1")
+    first = world.update("t1", "TASK_RUNNING")
+    world.update("t1", "TASK_FINISHED")
+    world.exits(container_id, 0)
+    world.acknowledge("t1", first)
+    world.pass_time(10)
+    assert [told[1] for told in world.told()] == ["TASK_RUNNING", "TASK_FINISHED", "TASK_FINISHED"]
+
+
 def test_no_subscription_within_a_minute() -> None:
     world = World().registered()
     world.run(task("t1"), on=executor())

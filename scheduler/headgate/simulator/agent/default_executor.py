@@ -35,7 +35,6 @@ class _Child:
     problem: str | None = None
     exited: int | None = None
     killing: bool = False
-    group_dying: bool = False
     overdue: bool = False
     escalate_at: float | None = None
     complete_by: float | None = None
@@ -158,11 +157,10 @@ class DefaultExecutor:
     def _ended(self, child: _Child, *, now: float) -> list[Act]:
         state, reason, message = _verdict(child)
         acts: list[Act] = [self._update(state, child, message=message, reason=reason, now=now)]
-        if not self._shutting_down and not child.group_dying and state in ("TASK_FAILED", "TASK_KILLED"):
+        if not self._shutting_down and state in ("TASK_FAILED", "TASK_KILLED"):
             for task_id in child.group:
                 other = self._children.get(task_id)
                 if other is not None and other is not child:
-                    other.group_dying = True
                     acts += self._kill(other, KILL_GRACE_S, now=now)
         del self._children[child.task_id]
         if not self._children:
