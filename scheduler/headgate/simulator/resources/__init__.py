@@ -5,7 +5,15 @@ agent's `--resources`; `first_problem` judges what a client sent; `conversions` 
 its like.
 """
 
-from headgate.simulator.resources.conversion import CONVERTING, Conversion, Refused, apply, conversions, popped
+from headgate.simulator.resources.conversion import (
+    CONVERTING,
+    Conversion,
+    Refused,
+    apply,
+    conversions,
+    popped,
+    with_remembered,
+)
 from headgate.simulator.resources.kind import Disk, Form, Kind, Reservation, describe, kind_and_amount, stacked
 from headgate.simulator.resources.parsing import parse, parse_attributes
 from headgate.simulator.resources.pool import EMPTY, Resources
@@ -39,4 +47,5 @@ __all__ = [
     "problem",
     "stacked",
     "thousandths",
+    "with_remembered",
 ]

@@ -77,6 +77,18 @@ def apply(pool: Resources, operation: Iterable[Conversion]) -> Resources | Refus
     return pool
 
 
+def with_remembered(given: Resources, remembered: Resources) -> Resources | Refused:
+    """An agent's configured resources with the dynamic reservations and volumes it has written down applied to them."""
+    steps: list[Conversion] = []
+    for kind, amount in remembered:
+        piece = Resources({kind: amount})
+        configured = _without_volume(piece).mapped(
+            lambda kind: kind.reserved(tuple(entry for entry in kind.reservations[:1] if not entry.dynamic))
+        )
+        steps.append(Conversion(consumed=configured, converted=piece))
+    return apply(given, steps)
+
+
 def popped(pool: Resources) -> Resources:
     """Each resource without its last reservation; unreserved ones stay as they are."""
     return pool.mapped(lambda kind: kind.reserved(kind.reservations[:-1]))
