@@ -99,7 +99,7 @@ def workers_table(job: JobView, at: float, *, width: int = WIDTH, most: int = _W
     """The job's workers, one per line; those with a problem are never left out for those without."""
     ranked = sorted(job.workers, key=lambda each: (_trouble(each) is None and each.ready, each.worker))
     shown, hidden = ranked[:most], len(ranked[most:])
-    rows = [
+    rows: list[dict[str, str | Text]] = [
         {
             "#": str(worker.worker),
             "state": _worker_state(worker, at),
@@ -121,7 +121,7 @@ def shards_table(job: JobView, at: float, *, width: int = WIDTH, most: int = _SH
     """The job's shards and who owns them; the troubled, the moving and the longest backlogs come first."""
     ranked = sorted(job.shards, key=_shard_rank)
     shown, hidden = ranked[:most], len(ranked[most:])
-    rows = [
+    rows: list[dict[str, str | Text]] = [
         {
             "shard": shard.id,
             "worker": NOTHING if shard.worker is None else str(shard.worker),

@@ -1,0 +1,147 @@
+"""What the HTTP API says and hears, as data: its OpenAPI description, and the client, are made of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from headgate.model.command import Command, Receipt
+from headgate.model.ids import JobName
+from headgate.model.note import Note
+from headgate.model.record import JobState
+from headgate.model.view import JobView, ScalingView, View
+from headgate.model.waiting import Waiting
+
+
+class Gate(Protocol):
+    """The scheduler, as the API sees it.  Safe to call from any thread."""
+
+    def view(self) -> View:
+        """The newest view; never waits."""
+
+    def ask(self, command: Command) -> Receipt:
+        """Have the scheduler take a command; returns once it is saved.
+
+        Raises:
+            BadJob: refused, with every reason.
+            UnknownJob: no job of that name.
+            StoreUnavailable: not saved, or perhaps; ask again.
+            StaleLeader: this scheduler leads no more.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """`job` is the content of a job file, `bundle` the SHA-256 of a bundle that was put here before."""
+
+    job: dict[str, Any]
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleRequest:
+    """How many workers there shall be; null: as the scaling policy sees fit again."""
+
+    workers: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiError:
+    """What went wrong, in one sentence; `mistakes` lists every fault of what was sent."""
+
+    error: str
+    mistakes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSummary:
+    """One line about a job."""
+
+    name: JobName
+    state: JobState
+    state_since: float
+    submitted_at: float
+    workers_wished: int
+    workers_ready: int
+    shards: int
+    shards_finished: int
+    backlog_records: int | None
+    lag_s: float | None
+    records_per_s: float
+    restarts: int
+    waiting: str | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a job is as it is: what it waits for, what the scaling policy decided, what went wrong, what happened."""
+
+    job: JobName
+    state: JobState
+    state_since: float
+    at: float
+    waiting: Waiting | None = None
+    scaling: ScalingView | None = None
+    failure: str | None = None
+    problems: tuple[str, ...] = ()
+    history: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """`ready`: connected to the master and sure of its tasks; `problem` says what is missing."""
+
+    ready: bool
+    problem: str | None = None
+
+
+def summary(job: JobView) -> JobSummary:
+    """The job in one line."""
+    return JobSummary(
+        name=job.name,
+        state=job.state,
+        state_since=job.state_since,
+        submitted_at=job.submitted_at,
+        workers_wished=job.workers_wished,
+        workers_ready=job.workers_ready,
+        shards=len(job.shards),
+        shards_finished=job.shards_finished,
+        backlog_records=job.backlog_records,
+        lag_s=job.lag_s,
+        records_per_s=job.records_per_s,
+        restarts=job.restarts,
+        waiting=job.waiting.text if job.waiting else None,
+        failure=job.failure,
+    )
+
+
+def explanation(job: JobView, at: float) -> Explanation:
+    """Everything the view knows of why."""
+    problems = [f"worker {each.worker}: {each.problem}" for each in job.workers if each.problem]
+    problems += [
+        f"worker {each.worker}: failed {each.failures} times in a row, the last time so: {each.last_failure}"
+        for each in job.workers
+        if each.failures and each.last_failure
+    ]
+    problems += [f"shard {each.id}: {each.problem}" for each in job.shards if each.problem]
+    return Explanation(
+        job=job.name,
+        state=job.state,
+        state_since=job.state_since,
+        at=at,
+        waiting=job.waiting,
+        scaling=job.scaling,
+        failure=job.failure,
+        problems=tuple(problems),
+        history=job.history,
+    )
+
+
+def health(view: View) -> Health:
+    """Whether the scheduler can act on what is asked of it."""
+    if not view.master.connected:
+        return Health(ready=False, problem=view.master.problem or "not connected to a Mesos master")
+    if not view.master.reconciled:
+        return Health(ready=False, problem="the master has not yet said how our tasks are")
+    return Health(ready=True)

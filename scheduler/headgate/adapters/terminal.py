@@ -1,0 +1,94 @@
+"""Where output goes: a terminal that can be drawn on, or plain lines for a file or a pipe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+
+from headgate.adapters.terminal_live import LiveView
+from headgate.adapters.terminal_text import age_text, clock_text, count_text, rate_text
+from headgate.model.note import Note
+from headgate.model.record import JobState
+from headgate.model.view import JobView, View
+
+_PLAIN_WIDTH = 100
+_DRAW_EVERY_S = 0.5
+_LINE_EVERY = 10
+"""A plain line about the figures follows at least so many looks after the last one."""
+
+
+def console() -> Console:
+    """Standard output.  A pipe is taken for 100 columns, without colours."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def follow_job(
+    screen: Console,
+    name: str,
+    look: Callable[[], View],
+    *,
+    done: Callable[[JobView], bool] = lambda job: job.state.over,
+    every_s: float = _DRAW_EVERY_S,
+) -> JobState | None:
+    """Show a job until `done`; its last state, None if it is gone.
+
+    On a terminal it is drawn in place, elsewhere told line by line.  What `look` raises ends it, as Ctrl-C does.
+    """
+    waiting = threading.Event()
+    if not screen.is_terminal:
+        lines = PlainLines(name)
+        while True:
+            view = look()
+            for line in lines.tell(view):
+                screen.print(line, markup=False, soft_wrap=True)
+            job = view.find_job(name)
+            if job is None or done(job):
+                return job.state if job else None
+            waiting.wait(every_s)
+    picture = LiveView(name)
+    with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            view = look()
+            live.update(picture.draw(view, width=screen.width), refresh=True)
+            job = view.find_job(name)
+            if job is None or done(job):
+                return job.state if job else None
+            waiting.wait(every_s)
+
+
+class PlainLines:
+    """Tells a job in lines: each thing that happens once, and its figures every few looks."""
+
+    def __init__(self, job: str) -> None:
+        self._job = job
+        self._told: frozenset[Note] = frozenset()
+        self._looks = 0
+        self._figures = ""
+
+    def tell(self, view: View) -> list[str]:
+        """The lines a view adds."""
+        notes = [note for note in view.events if note.job in (None, self._job)]
+        lines = [
+            f"{clock_text(note.at)}  {note.kind.value:<12} {note.text}" for note in notes if note not in self._told
+        ]
+        self._told = frozenset(notes)
+        job = view.find_job(self._job)
+        if job is not None and (self._looks % _LINE_EVERY == 0 or job.state.over):
+            figures = _figures(job)
+            if figures != self._figures:
+                lines.append(f"{clock_text(view.at)}  {figures}")
+                self._figures = figures
+        self._looks += 1
+        return lines
+
+
+def _figures(job: JobView) -> str:
+    return (
+        f"{job.state.value:<12} backlog {count_text(job.backlog_records)}, lag {age_text(job.lag_s)}, "
+        f"{rate_text(job.records_per_s)}, workers {job.workers_ready}/{job.workers_wished}, "
+        f"in {count_text(job.audit.records_in)}, out {count_text(job.audit.records_out)}"
+    )

@@ -1,0 +1,124 @@
+"""Commands that talk to a running scheduler: submit, list, status, explain, scale, cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from headgate.commands.options import JOB_FILE, api_options, json_option, no_check_option, print_json
+from headgate.model.command import Receipt
+
+if TYPE_CHECKING:
+    from headgate.adapters.api_client import ApiClient
+
+
+@click.command("submit")
+@click.argument("job_file", type=JOB_FILE)
+@no_check_option
+@api_options
+@json_option
+def submit_command(job_file: Path, no_check: bool, as_json: bool, client: ApiClient) -> None:
+    """Check a job, ship its program, and have it run.
+
+    Nothing is submitted unless the job file is right and the program loads.
+    """
+    from headgate.commands.preparation import prepare
+
+    prepared = prepare(job_file, check=not no_check)
+    receipt = client.submit(prepared.document, prepared.bundle)
+    _print_receipt(receipt, as_json, then=f"follow it with: headgate status {receipt.job} --follow")
+
+
+@click.command("list")
+@api_options
+@json_option
+def list_command(as_json: bool, client: ApiClient) -> None:
+    """Show all jobs, one line each."""
+    jobs = client.jobs()
+    if as_json:
+        print_json(jobs)
+        return
+    if not jobs:
+        click.echo("no jobs yet; submit one with: headgate submit job.yaml")
+        return
+    from headgate.adapters.terminal import console
+    from headgate.adapters.terminal_tables import jobs_table
+
+    console().print(jobs_table(jobs, at=client.view().at))
+
+
+@click.command("status")
+@click.argument("name")
+@click.option("--follow", "-f", is_flag=True, help="Go on showing it until the job is over, or Ctrl-C.")
+@api_options
+@json_option
+def status_command(name: str, follow: bool, as_json: bool, client: ApiClient) -> int:
+    """Show one job: workers, shards, backlog, checkpoints, what happened.
+
+    With --follow the exit code is 1 if the job failed.
+    """
+    if as_json:
+        print_json(client.job(name))
+        return 0
+    from headgate.adapters.terminal import console, follow_job
+    from headgate.adapters.terminal_live import LiveView
+    from headgate.model.record import JobState
+
+    screen = console()
+    client.job(name)
+    if not follow:
+        screen.print(LiveView(name).draw(client.view(), width=screen.width))
+        return 0
+    ended = follow_job(screen, name, client.view)
+    return 1 if ended is JobState.FAILED else 0
+
+
+@click.command("explain")
+@click.argument("name")
+@api_options
+@json_option
+def explain_command(name: str, as_json: bool, client: ApiClient) -> None:
+    """Say why a job is as it is, and what it waits for."""
+    explanation = client.explain(name)
+    if as_json:
+        print_json(explanation)
+        return
+    from headgate.adapters.terminal import console
+    from headgate.adapters.terminal_tables import explained
+
+    console().print(explained(explanation))
+
+
+@click.command("scale")
+@click.argument("name")
+@click.argument("workers", metavar="WORKERS|auto")
+@api_options
+@json_option
+def scale_command(name: str, workers: str, as_json: bool, client: ApiClient) -> None:
+    """Set a job's number of workers; `auto` gives it back to the scaling policy."""
+    if workers != "auto" and not (workers.isascii() and workers.isdigit()):
+        raise click.BadParameter(f"{workers!r} is neither a whole number nor auto", param_hint="WORKERS")
+    _print_receipt(client.scale(name, None if workers == "auto" else int(workers)), as_json)
+
+
+@click.command("cancel")
+@click.argument("name")
+@api_options
+@json_option
+def cancel_command(name: str, as_json: bool, client: ApiClient) -> None:
+    """Stop a job: its workers make their last checkpoints and end.
+
+    The checkpoints stay; a job submitted again under the name goes on from them.
+    """
+    _print_receipt(client.cancel(name), as_json)
+
+
+def _print_receipt(receipt: Receipt, as_json: bool, then: str | None = None) -> None:
+    if as_json:
+        print_json(receipt)
+        return
+    click.echo(receipt.text)
+    if then is not None:
+        click.echo(then)
