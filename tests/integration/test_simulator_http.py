@@ -16,6 +16,7 @@ import pytest
 
 from headgate.simulator.messages import Json, Reply, Stream
 from headgate.simulator.schema import Api
+from headgate.simulator.schema.protobuf import decode, encode
 from headgate.simulator.server.app import Application, Site
 from headgate.simulator.server.checks import Authentication
 from headgate.simulator.server.listener import Listener, PortTaken, reserve
@@ -368,6 +369,19 @@ def test_defaults_are_filled_in_at_the_edge(port: Port) -> None:
     with subscribed(port) as sock:
         port.soon(port.streams.write, "s1", {"type": "SUBSCRIBED", "subscribed": {"heartbeat_interval_seconds": 15}})
         assert b'"heartbeat_interval_seconds":15.0' in read_until(sock, b"}}\r\n")
+
+
+def test_protobuf_in_and_out(port: Port) -> None:
+    """Clients that take no JSON get the binary form, framed the same way."""
+    binary = {"Content-Type": "application/x-protobuf", "Accept": "application/x-protobuf"}
+    with port.connect() as sock:
+        sock.sendall(raw("POST", "/api/v1/scheduler", binary, encode("scheduler.Call", SUBSCRIBE)))
+        head = read_until(sock, b"2\n\x08\x08\r\n")
+        assert b"Content-Type: application/x-protobuf" in head
+    assert port.service.calls[-1][1] == SUBSCRIBE
+    status, headers, body = ask(port, raw("POST", "/api/v1", binary, encode("master.Call", {"type": "GET_HEALTH"})))
+    assert (status, headers["Content-Type"]) == (200, "application/x-protobuf")
+    assert decode("master.Response", body) == {"type": "GET_HEALTH", "get_health": {"healthy": True}}
 
 
 def test_a_client_that_closes_is_noticed(port: Port) -> None:

@@ -35,7 +35,7 @@ def convert(message: str, value: object) -> Json:
     if not isinstance(value, dict):
         raise Unconvertible("Expecting a JSON object")
     whole = _message(MESSAGES[message], value)
-    if missing := _missing(MESSAGES[message], whole, ""):
+    if missing := missing_fields(message, whole):
         raise Unconvertible(f"Missing required fields: {', '.join(missing)}")
     return whole
 
@@ -202,8 +202,12 @@ _VALUE_OF_MAP = {
 }
 
 
-def _missing(message: Message, value: Json, prefix: str) -> list[str]:
+def missing_fields(message: str, value: Json) -> list[str]:
     """Full paths of absent required fields: a message's own first, then those of its parts by field number."""
+    return _missing(MESSAGES[message], value, "")
+
+
+def _missing(message: Message, value: Json, prefix: str) -> list[str]:
     found = [
         prefix + field.name
         for field in message.fields.values()

@@ -11,6 +11,7 @@ import json
 from headgate.simulator.messages import Json, Reply
 from headgate.simulator.schema import validation
 from headgate.simulator.schema.conversion import Unconvertible, convert
+from headgate.simulator.schema.protobuf import decode
 
 
 class Api(enum.Enum):
@@ -32,6 +33,15 @@ def read_call(api: Api, body: bytes, *, principal: str | None = None) -> Json | 
     return check_call(api, value, principal=principal)
 
 
+def read_binary_call(api: Api, body: bytes, *, principal: str | None = None) -> Json | Reply:
+    """As `read_call`, for a body in protobuf."""
+    try:
+        call = decode(api.value, body)
+    except Unconvertible:
+        return _bad("Failed to parse body into Call protobuf")
+    return _judged(api, call, principal)
+
+
 def check_call(api: Api, value: object, *, principal: str | None = None) -> Json | Reply:
     """As `read_call`, for JSON that has been parsed."""
     try:
@@ -40,21 +50,21 @@ def check_call(api: Api, value: object, *, principal: str | None = None) -> Json
         return _bad(f"Failed to convert JSON into Call protobuf: {fault}")
     except RecursionError:
         return _bad("Failed to convert JSON into Call protobuf: nested too deeply")
-    name, error = _judge(api, call, principal)
-    return _bad(f"Failed to validate {name}: {error}") if error else call
+    return _judged(api, call, principal)
 
 
 def _refuse_constant(text: str) -> object:
     raise ValueError(f"{text} is no JSON")
 
 
-def _judge(api: Api, call: Json, principal: str | None) -> tuple[str, str | None]:
-    """The API's name in messages, and what is wrong."""
+def _judged(api: Api, call: Json, principal: str | None) -> Json | Reply:
     if api is Api.SCHEDULER:
-        return "scheduler::Call", validation.scheduler_call_error(call, principal)
-    if api is Api.EXECUTOR:
-        return "Executor::Call", validation.executor_call_error(call)
-    return "master::Call", validation.operator_call_error(call)
+        name, error = "scheduler::Call", validation.scheduler_call_error(call, principal)
+    elif api is Api.EXECUTOR:
+        name, error = "Executor::Call", validation.executor_call_error(call)
+    else:
+        name, error = "master::Call", validation.operator_call_error(call)
+    return _bad(f"Failed to validate {name}: {error}") if error else call
 
 
 def _bad(text: str) -> Reply:

@@ -6,20 +6,21 @@ import asyncio
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from headgate.simulator.messages import Json, Reply, Stream
 from headgate.simulator.schema import Api, with_defaults
+from headgate.simulator.schema.protobuf import encode
 from headgate.simulator.schema.requests import check_call
 from headgate.simulator.server import files
 from headgate.simulator.server.checks import Authentication, read_request
 from headgate.simulator.server.forms import translate
 from headgate.simulator.server.paths import candidates, delegated
-from headgate.simulator.server.request import JSON, Request
-from headgate.simulator.server.responses import Wire, json_bytes, written
+from headgate.simulator.server.request import JSON, PROTOBUF, Request
+from headgate.simulator.server.responses import Wire, date_header, json_bytes, written
 from headgate.simulator.server.streams import Ending, StreamBuffer, Streams
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -92,24 +93,24 @@ class Application:
         else:
             await self._send_stream(*answer, scope["state"]["abort"], receive, send)
 
-    def answer(self, request: Request) -> Wire | tuple[Stream, Api, StreamBuffer]:
+    def answer(self, request: Request) -> Wire | tuple[Stream, StreamBuffer]:
         """Decide a request: a whole answer, or a stream and its buffer."""
+        at = self._time_of_day()
         if len(request.body) > BODY_BYTES_MAX:
-            reply: Reply | bytes = Reply(status=413, body=f"A body has at most {BODY_BYTES_MAX} bytes.")
-        else:
-            api, answer = self._route(request)
-            if isinstance(answer, Stream):
-                assert api
-                buffer = self._streams.open(answer.stream, _encoder(api))
-                self._service.settle()
-                return answer, api, buffer
+            text = f"A body has at most {BODY_BYTES_MAX} bytes."
+            return written(Reply(status=413, body=text), request, at=at)
+        api, answer = self._route(request)
+        if isinstance(answer, Stream):
+            assert api
+            buffer = self._streams.open(answer.stream, _encoder(api, binary=request.wants_protobuf))
             self._service.settle()
-            reply = answer
-        if isinstance(reply, bytes):
-            kind = mimetypes.guess_type(request.query.get("path", ""))[0] or "application/octet-stream"
-            headers = (("Content-Type", kind), ("Content-Length", str(len(reply))))
-            return Wire(status=200, headers=headers, body=reply)
-        return written(reply, request, at=self._time_of_day())
+            return replace(answer, headers={**_headers(request, api, answer), **answer.headers}), buffer
+        self._service.settle()
+        if isinstance(answer, Reply):
+            return written(answer, request, at=at)
+        kind = PROTOBUF if api else mimetypes.guess_type(request.query["path"])[0] or "application/octet-stream"
+        headers = (date_header(at), ("Content-Type", kind), ("Content-Length", str(len(answer))))
+        return Wire(status=200, headers=headers, body=answer)
 
     def _route(self, request: Request) -> tuple[Api | None, Reply | Stream | bytes]:
         parts = request.path.split("/")
@@ -125,14 +126,17 @@ class Application:
                 return None, found
         return None, _NOT_FOUND
 
-    def _call(self, request: Request, api: Api) -> Reply | Stream:
+    def _call(self, request: Request, api: Api) -> Reply | Stream | bytes:
         principal = self._site.authentication.principal(request)
         if refused := self._unauthenticated(request, api) or self._elsewhere(request):
             return refused
         call = read_request(request, api, principal=principal)
         if isinstance(call, Reply):
             return call
-        return self._perform(api, call, request.headers.get("mesos-stream-id"), principal)
+        answer = self._perform(api, call, request.headers.get("mesos-stream-id"), principal)
+        if isinstance(answer, Reply) and isinstance(answer.body, dict) and request.wants_protobuf:
+            return encode("master.Response", answer.body)
+        return answer
 
     def _perform(self, api: Api, call: Json, stream_id: str | None, principal: str | None) -> Reply | Stream:
         answer = self._service.call(api, call, stream_id=stream_id, principal=principal)
@@ -188,16 +192,13 @@ class Application:
         return answer
 
     async def _send_stream(
-        self, stream: Stream, api: Api, buffer: StreamBuffer, abort: Callable[[], None], receive: Receive, send: Send
+        self, stream: Stream, buffer: StreamBuffer, abort: Callable[[], None], receive: Receive, send: Send
     ) -> None:
-        headers = {"Content-Type": JSON, **stream.headers}
-        if api is Api.SCHEDULER:
-            headers["Mesos-Stream-Id"] = stream.stream
-        date = written(Reply(status=200), _NO_REQUEST, at=self._time_of_day()).headers[:1]
+        headers = [date_header(self._time_of_day()), *stream.headers.items()]
         buffer.on_overflow = abort
         watch = asyncio.create_task(_watch(receive, buffer))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _encoded([*date, *headers.items()])})
+            await send({"type": "http.response.start", "status": 200, "headers": _encoded(headers)})
             while not isinstance(item := await buffer.next(), Ending):
                 await self.gate.wait()
                 await send({"type": "http.response.body", "body": item, "more_body": True})
@@ -214,11 +215,15 @@ class Application:
                 await watch
 
 
-_NO_REQUEST = Request(method="POST", path="/", query={}, headers={})
+def _headers(request: Request, api: Api, stream: Stream) -> dict[str, str]:
+    headers = {"Content-Type": PROTOBUF if request.wants_protobuf else JSON}
+    return {**headers, "Mesos-Stream-Id": stream.stream} if api is Api.SCHEDULER else headers
 
 
-def _encoder(api: Api) -> Callable[[Json], bytes]:
+def _encoder(api: Api, *, binary: bool) -> Callable[[Json], bytes]:
     message = _EVENTS[api]
+    if binary:
+        return lambda event: encode(message, event)
     return lambda event: json_bytes(with_defaults(message, event))
 
 

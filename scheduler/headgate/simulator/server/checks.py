@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from headgate.simulator.messages import Json, Reply
 from headgate.simulator.schema import Api, read_call
+from headgate.simulator.schema.requests import read_binary_call
 from headgate.simulator.server.request import JSON, PROTOBUF, Request
 
 
@@ -58,15 +59,14 @@ def read_request(request: Request, api: Api, *, principal: str | None = None) ->
     content_type = request.headers.get("content-type")
     if content_type is None:
         return Reply(status=400, body="Expecting 'Content-Type' to be present")
-    if content_type == PROTOBUF:
-        return Reply(status=400, body="Failed to parse body into Call protobuf")
-    if content_type != JSON:
+    if content_type not in (JSON, PROTOBUF):
         return Reply(status=415, body=f"Expecting 'Content-Type' of {JSON} or {PROTOBUF}")
-    call = read_call(api, request.body, principal=principal)
+    reader = read_call if content_type == JSON else read_binary_call
+    call = reader(api, request.body, principal=principal)
     if isinstance(call, Reply):
         return call
     watched = NEEDS_ACCEPT[api]
-    if (watched is None or call["type"] in watched) and not request.accepts(JSON):
+    if (watched is None or call["type"] in watched) and not request.accepts_json_or_protobuf:
         return Reply(status=406, body=f"Expecting 'Accept' to allow '{PROTOBUF}' or '{JSON}'")
     return call
 

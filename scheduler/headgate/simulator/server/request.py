@@ -28,6 +28,16 @@ class Request:
         main = media_type.partition("/")[0]
         return accept is None or _allows(accept, (media_type, f"{main}/*", "*/*"))
 
+    @property
+    def accepts_json_or_protobuf(self) -> bool:
+        """Whether the client can be answered at all where it matters."""
+        return self.accepts(JSON) or self.accepts(PROTOBUF)
+
+    @property
+    def wants_protobuf(self) -> bool:
+        """Whether events and answers are to be binary: JSON is chosen wherever it is acceptable."""
+        return not self.accepts(JSON) and self.accepts(PROTOBUF)
+
     def accepts_gzip(self) -> bool:
         """Whether the client takes compressed bodies.  Without an Accept-Encoding header it does not."""
         return _allows(self.headers.get("accept-encoding", ""), ("gzip", "*"))

@@ -32,9 +32,14 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def date_header(at: float) -> tuple[str, str]:
+    """The Date of every answer."""
+    return "Date", formatdate(at, usegmt=True)
+
+
 def written(reply: Reply, request: Request, *, at: float) -> Wire:
     """A reply's bytes.  `at` is the time of day in seconds, for the Date header."""
-    headers = [("Date", formatdate(at, usegmt=True)), *reply.headers.items()]
+    headers = [date_header(at), *reply.headers.items()]
     if isinstance(reply.body, str):
         body, content_type = reply.body.encode(), TEXT
     else:
