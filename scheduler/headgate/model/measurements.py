@@ -37,11 +37,12 @@ class ShardLoad:
     `arrivals_per_s` (λ): growth of the source's end.  `cost_s` (s): busy seconds per record.  `rate_per_s`: records
     processed.  `blocked`: share of the time spent waiting for the sink.  `backlog_records` (B): not yet processed.
     None: not known (yet).  `span_s`: how long the window really is; `at`: its newest sample.
-    `grown_at`: when the number of processed records last grew.
+    `owner` did the work that was measured.  `grown_at`: when the number of processed records last grew.
     """
 
     shard: ShardId
     at: float
+    owner: TaskId | None = None
     span_s: float = 0.0
     arrivals_per_s: float | None = None
     cost_s: float | None = None

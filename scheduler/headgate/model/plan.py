@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from headgate.model.call import Framework
-from headgate.model.ids import AgentId, Attempt, JobName, OfferId, TaskId
+from headgate.model.ids import AgentId, Attempt, JobName, OfferId, ShardId, TaskId
 from headgate.model.job import JobSpec
 from headgate.model.note import Note
 from headgate.model.record import Records
@@ -27,12 +27,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Take these offers of one agent and start workers there; the rest of them is refused for `refuse_s`."""
+    """Take these offers of one agent and start workers there; what is `left` of them is refused for `refuse_s`."""
 
     agent_id: AgentId
     hostname: str
     offer_ids: tuple[OfferId, ...]
     starts: tuple[Start, ...]
+    left: Resources
     refuse_s: float
     reason: str
 
@@ -106,8 +107,12 @@ class Plan:
     records: Records
     steps: tuple[Step, ...] = ()
     notes: tuple[Note, ...] = ()
+    strays: Mapping[TaskId, AgentId | None] = field(default_factory=dict)
+    """Tasks without a record that may be alive, with their agents."""
     waiting: Mapping[JobName, Waiting] = field(default_factory=dict)
     scaling: Mapping[JobName, ScalingView] = field(default_factory=dict)
+    demands: Mapping[JobName, Mapping[ShardId, float]] = field(default_factory=dict)
+    """Cores each shard needs, as far as measured."""
     idle: str | None = None
     """Why nothing is sent, while nothing may be."""
     wake_at: float | None = None

@@ -100,11 +100,19 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFailure:
+    """A task of the job failed there."""
+
+    at: float
+    job: JobName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRecord:
-    """When tasks failed on an agent lately, oldest first; an agent without failures has no record."""
+    """Which tasks failed on an agent lately, oldest first; an agent without failures has no record."""
 
     agent_id: AgentId
-    failures: tuple[float, ...] = ()
+    failures: tuple[AgentFailure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,12 +33,12 @@ class Patience:
     kill_resend_s: float = 5.0
     kill_overdue_s: float = 30.0
     """A kill that shows no effect: the executor is shut down, and the slot filled anew."""
-    settle_s: float = 10.0
+    settle_s: float = 5.0
     """At a job's first start shards wait this long for workers on their way, so as not to move at once."""
     assignment_resend_s: float = 1.0
     hold_offers_s: float = 5.0
     """Offers that arrive during reconciliation are kept this long."""
-    revive_s: float = 5.0
+    revive_s: float = 1.0
     """At least this long between two REVIVE or SUPPRESS of one role."""
     revive_again_s: float = 60.0
     """While something is pending and no offer has come."""
@@ -53,6 +53,8 @@ class Patience:
     agent_failures_s: float = 600.0
     agent_avoid_s: float = 300.0
     agent_forget_s: float = 86400.0
+    maintenance_s: float = 3600.0
+    """Nothing is started on an agent whose maintenance begins within this."""
     rebalance_s: float = 30.0
     """At least this long between two rounds of moves for balance alone."""
     shut_out_s: float = 10.0

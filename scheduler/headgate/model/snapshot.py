@@ -70,10 +70,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """The world as we know it.  `strays` are tasks of our framework that no record speaks of, with their agents."""
+    """The world as we know it.  `strays` are tasks of our framework that no record speaks of, with their agents.
+
+    `awake_since`: since when the scheduler has been listening without a break; silence before that proves nothing.
+    """
 
     now: float
     settings: Settings
+    awake_since: float = 0.0
     records: Records = field(default_factory=Records)
     link: Link = field(default_factory=Link)
     offers: Mapping[OfferId, Offer] = field(default_factory=dict)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from headgate.model.ids import AgentId, Attempt, JobName, TaskId
@@ -41,6 +42,7 @@ class TaskRecord:
 
     `since` is when the stage was entered.  `assignment_version` is the version of the assignment it was last given
     (0: none yet); it is drawn from the job's counter whenever what the task is to own changes.
+    `places` are the values of its agent's attributes that the job's placement names.
     `why` says why it is being ended, once it is.
     """
 
@@ -53,6 +55,7 @@ class TaskRecord:
     since: float
     running_at: float | None = None
     assignment_version: int = 0
+    places: Mapping[str, str] = field(default_factory=dict)
     why: str | None = None
 
     @property
@@ -76,7 +79,7 @@ class WorkerRecord:
     """What is remembered of a worker slot over its attempts, and over scheduler restarts.
 
     `attempts` is the number of the next attempt: never used twice.  `failures` counts those in a row;
-    nothing is started before `backoff_until`.
+    nothing is started before `backoff_until`.  `broken`: the last attempt ended unasked, and none has run since.
     """
 
     job: JobName
@@ -84,6 +87,7 @@ class WorkerRecord:
     attempts: int = 0
     failures: int = 0
     backoff_until: float = 0.0
+    broken: bool = False
     last_failure: str | None = None
     last_failure_at: float | None = None
     wanted_since: float | None = None

@@ -1,0 +1,119 @@
+"""Which worker owns which shard: sticky, balanced by measured cost, moved in the safe order.
+
+A shard without an owner goes to the emptiest worker at once, one epoch up: that shuts out whoever may still work on it.
+A shard that has an owner is moved by asking the owner to let go first; what it lets go of is then a shard without an
+owner.  Nothing is taken from anybody while workers that will share the load are still on their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
+
+from headgate.model.ids import ShardId, TaskId
+from headgate.model.shard import ShardRecord
+
+IDLE_CORES: Final = 0.01
+"""Below this the whole job does next to nothing, and measured costs are noise: every shard counts the same."""
+FLOOR: Final = 0.05
+"""The least a shard costs, as a share of the mean: many idle shards are work as well."""
+TOLERANCE: Final = 0.1
+"""A move must lower the fullest worker by this share of the mean load."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moves:
+    """What to change.  Shards in `take` are released by their owners first."""
+
+    give: Mapping[ShardId, TaskId]
+    take: tuple[ShardId, ...]
+
+
+def shard_costs(shards: Sequence[ShardId], demands: Mapping[ShardId, float]) -> dict[ShardId, float]:
+    """What each shard weighs in the balance, in cores; without measurements all weigh the same."""
+    known = [demands[shard] for shard in shards if shard in demands]
+    if sum(known) < IDLE_CORES:
+        return dict.fromkeys(shards, 1.0)
+    mean = sum(known) / len(known)
+    return {shard: demands.get(shard, mean) + FLOOR * mean for shard in shards}
+
+
+def balanced(
+    shards: Sequence[ShardRecord],
+    *,
+    workers: Sequence[TaskId],
+    leaving: AbstractSet[TaskId],
+    costs: Mapping[ShardId, float],
+    may_give: bool,
+    may_take: bool,
+    may_level: bool,
+) -> Moves:
+    """Who should own these shards (unfinished ones), given the workers to share them, in their order.
+
+    All that workers in `leaving` own is taken; owners in neither set (unreachable for now, say) keep what they have.
+    `may_give`: shards without owners may be given out.  `may_take`: workers that share the load are all there.
+    `may_level`: moves for balance alone are in season.
+    """
+    if not workers:
+        return Moves(give={}, take=())
+    staying = set(workers)
+    load = dict.fromkeys(workers, 0.0)
+    settled: dict[TaskId, list[ShardId]] = {task: [] for task in workers}
+    free: list[ShardRecord] = []
+    take: list[ShardId] = []
+    for shard in shards:
+        if shard.owner is None or shard.releasing is not None:
+            free.append(shard)
+        elif shard.owner in staying:
+            load[shard.owner] += costs[shard.id]
+            settled[shard.owner].append(shard.id)
+        elif may_take and shard.owner in leaving:
+            take.append(shard.id)
+            free.append(shard)
+    give: dict[ShardId, TaskId] = {}
+    order = {task: number for number, task in enumerate(workers)}
+    for shard in sorted(free, key=lambda shard: (-costs[shard.id], shard.id)):
+        emptiest = min(workers, key=lambda task: (load[task], order[task]))
+        load[emptiest] += costs[shard.id]
+        if shard.owner is None and may_give:
+            give[shard.id] = emptiest
+    if may_take:
+        take += _levelled(settled, load, order, costs, may_level=may_level)
+    return Moves(give=give, take=tuple(sorted(take)))
+
+
+def _levelled(
+    settled: dict[TaskId, list[ShardId]],
+    load: dict[TaskId, float],
+    order: Mapping[TaskId, int],
+    costs: Mapping[ShardId, float],
+    *,
+    may_level: bool,
+) -> list[ShardId]:
+    """Shards to move from the fullest workers to the emptiest until it no longer pays."""
+    moved: set[ShardId] = set()
+    worth = TOLERANCE * sum(load.values()) / len(load)
+    bound = sum(len(owned) for owned in settled.values())
+    for _ in range(bound):
+        emptiest = min(load, key=lambda task: (load[task], order[task]))
+        fullest = max(load, key=lambda task: (load[task], -order[task]))
+        if not may_level and load[emptiest] > 0:
+            break
+        gap = load[fullest] - load[emptiest]
+        best = _best_to_move(settled[fullest], costs, gap, moved)
+        if best is None or min(costs[best], gap - costs[best]) <= worth:
+            break
+        moved.add(best)
+        load[fullest] -= costs[best]
+        load[emptiest] += costs[best]
+    return list(moved)
+
+
+def _best_to_move(
+    owned: Sequence[ShardId], costs: Mapping[ShardId, float], gap: float, moved: AbstractSet[ShardId]
+) -> ShardId | None:
+    """The shard whose cost comes nearest to half the gap."""
+    fitting = [shard for shard in owned if shard not in moved and costs[shard] < gap]
+    return min(fitting, key=lambda shard: (abs(costs[shard] - gap / 2), shard), default=None)

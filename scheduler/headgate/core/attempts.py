@@ -1,0 +1,90 @@
+"""Carries the task machine's moves out on the ledger: stages, slot memory, the agent's failures, notes.
+
+The same whether an update says it, a timer, or a wish of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from headgate.core.backoff import delay_s
+from headgate.core.ledger import Ledger
+from headgate.core.task_machine import Effect, TaskEvent, move
+from headgate.model.note import NoteKind
+from headgate.model.record import AgentFailure, AgentRecord
+from headgate.model.task import Stage, TaskRecord
+
+AGENT_FAILURES_MAX: Final = 10
+"""Failures remembered per agent."""
+
+
+def happen(ledger: Ledger, task: TaskRecord, event: TaskEvent, now: float, text: str) -> tuple[Effect, ...]:
+    """Let `event` happen to a recorded task; `text` says why, for the notes.
+
+    Returns the effects; STRAY and CLEAR are left to the caller, who keeps the strays.
+    """
+    made = move(task.stage, event)
+    if made.stage is Stage.ENDED:
+        ledger.drop_task(task.id)
+    elif made.stage is not task.stage:
+        ledger.put_task(
+            replace(
+                task,
+                stage=made.stage,
+                since=now,
+                why=text if made.stage in (Stage.KILLING, Stage.DRAINING) else task.why,
+                running_at=now if made.stage is Stage.RUNNING and task.running_at is None else task.running_at,
+            )
+        )
+    for effect in made.effects:
+        match effect:
+            case Effect.UP:
+                _up(ledger, task, now)
+            case Effect.FAILURE:
+                _failure(ledger, task, now, text)
+            case Effect.LOSS:
+                _loss(ledger, task, now, text)
+            case Effect.DONE:
+                ledger.say(now, NoteKind.ENDED, f"{task.id} ended: {task.why or text}", task.job, task.worker)
+            case Effect.STRAY | Effect.CLEAR:
+                pass
+    return made.effects
+
+
+def _up(ledger: Ledger, task: TaskRecord, now: float) -> None:
+    slot = ledger.worker(task.job, task.worker)
+    ledger.put_worker(replace(slot, broken=False, wanted_since=None))
+    again = " again" if task.running_at is not None else ""
+    ledger.say(now, NoteKind.RUNNING, f"{task.id} runs{again} on {task.hostname}", task.job, task.worker)
+
+
+def _failure(ledger: Ledger, task: TaskRecord, now: float, text: str) -> None:
+    job = ledger.jobs.get(task.job)
+    if job is None:
+        return
+    slot = ledger.worker(task.job, task.worker)
+    failures = slot.failures + 1
+    until = now + delay_s(job.spec.restart, failures, task.id)
+    ledger.put_worker(
+        replace(slot, failures=failures, backoff_until=until, broken=True, last_failure=text, last_failure_at=now)
+    )
+    ledger.jobs[task.job] = replace(job, restarts=job.restarts + 1)
+    _blame(ledger, task, now)
+    retry = f"next attempt in {until - now:.1f} s" if not job.state.leaving else "not started again"
+    ledger.say(now, NoteKind.FAILED, f"{task.id} on {task.hostname} failed: {text}; {retry}", task.job, task.worker)
+
+
+def _loss(ledger: Ledger, task: TaskRecord, now: float, text: str) -> None:
+    job = ledger.jobs.get(task.job)
+    if job is None:
+        return
+    ledger.put_worker(replace(ledger.worker(task.job, task.worker), broken=True))
+    ledger.jobs[task.job] = replace(job, restarts=job.restarts + 1)
+    ledger.say(now, NoteKind.LOST, f"{task.id} on {task.hostname} is lost: {text}", task.job, task.worker)
+
+
+def _blame(ledger: Ledger, task: TaskRecord, now: float) -> None:
+    agent = ledger.agents.get(task.agent_id) or AgentRecord(agent_id=task.agent_id)
+    failures = (*agent.failures, AgentFailure(at=now, job=task.job))[-AGENT_FAILURES_MAX:]
+    ledger.agents[task.agent_id] = replace(agent, failures=failures)

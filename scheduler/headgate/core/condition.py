@@ -1,0 +1,49 @@
+"""What is true of a job now, for its state machine: made from the records and the newest reports alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headgate.core.job_machine import Observed
+from headgate.core.ledger import Ledger
+from headgate.core.ownership import unconfirmed
+from headgate.model.ids import TaskId
+from headgate.model.measurements import Heard
+from headgate.model.record import Goal, JobRecord
+from headgate.model.task import Stage
+from millstream.contract.worker_spec import Until
+
+
+def observed(ledger: Ledger, job: JobRecord, heard: Mapping[TaskId, Heard]) -> Observed:
+    """The first observation that holds, in the order of `Observed`."""
+    tasks = ledger.tasks_of(job.name)
+    shards = ledger.shards(job.name).values()
+    if job.state.leaving and not tasks:
+        return Observed.EMPTY
+    if job.goal is Goal.CANCEL:
+        return Observed.CANCEL
+    if find_hopeless(ledger, job) is not None:
+        return Observed.GAVE_UP
+    if job.spec.until is Until.END and job.shards_complete and all(shard.finished for shard in shards):
+        return Observed.FINISHED
+    ready = {task.worker for task in tasks if task.stage is Stage.RUNNING and task.id in heard}
+    missing = [number for number in range(job.workers) if number not in ready]
+    if any(ledger.worker(job.name, number).broken for number in missing):
+        return Observed.HURT
+    if missing or any(task.worker >= job.workers for task in tasks):
+        return Observed.RESIZED
+    if not shards and not job.shards_complete:
+        return Observed.UNSETTLED
+    return Observed.UNSETTLED if unconfirmed(shards, heard) else Observed.READY
+
+
+def find_hopeless(ledger: Ledger, job: JobRecord) -> str | None:
+    """Why the job gives up, if it does: a worker that failed as often in a row as the job allows."""
+    limit = job.spec.restart.give_up_after
+    if limit is None:
+        return None
+    for number in range(job.workers):
+        slot = ledger.worker(job.name, number)
+        if slot.failures >= max(1, limit):
+            return f"worker {number} failed {slot.failures} times in a row, last: {slot.last_failure}"
+    return None

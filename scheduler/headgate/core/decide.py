@@ -1,0 +1,122 @@
+"""`decide(snapshot) -> Plan`: the stages in their order, and nothing else.
+
+1. time: deadlines of tasks (`watch`)
+2. each job: scaling, state, what to start and end (`diff`), who owns which shard (`ownership`)
+3. offers: who goes where (`place`), what is given back, whether more should flow (`holding`)
+4. words: reconciliation, kills, assignments not yet seen (`words`)
+5. reasons: why jobs wait (`explain`)
+
+Pure: equal snapshots give equal plans.  Everything is walked in the order of submissions, workers, ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headgate.core import words
+from headgate.core.explain import cause, explain
+from headgate.core.job_stage import settle_job
+from headgate.core.ledger import Ledger
+from headgate.core.offer_stage import use_offers
+from headgate.core.pool import Pool
+from headgate.core.reconcile import questions, reconciled
+from headgate.core.surroundings import known_pools, surroundings, worker_tally
+from headgate.core.tidy import tidy
+from headgate.core.watch import watch
+from headgate.model.ids import JobName
+from headgate.model.note import NoteKind
+from headgate.model.plan import Plan, Step
+from headgate.model.record import JobRecord
+from headgate.model.snapshot import Snapshot
+from headgate.model.waiting import Waiting
+
+_NOTED_AFTER_S = 5.0
+"""Waits shorter than this are no news."""
+
+
+def decide(snapshot: Snapshot) -> Plan:
+    """What to do about the world in the snapshot, with a reason for each step.
+
+    While there is no connection nothing is decided, since nothing could be done and silence proves nothing.
+    """
+    ledger = Ledger(snapshot.records)
+    due: list[float] = []
+    if not snapshot.link.connected:
+        return _disconnected(ledger, snapshot)
+    strays = dict(snapshot.strays)
+    watch(ledger, snapshot, strays, due)
+    outcomes = {job.name: settle_job(ledger, job.name, snapshot, due) for job in _in_order(ledger)}
+    open_gate = reconciled(snapshot.link, snapshot.settings.patience.reconcile_gate_s, snapshot.now)
+    gate = None if open_gate else f"waits for word of {len(snapshot.link.unanswered)} recorded tasks from the master"
+    offers = use_offers(ledger, outcomes, snapshot, due, open_gate=open_gate)
+    steps: tuple[Step, ...] = (
+        *offers.announce,
+        *questions(ledger, snapshot, due),
+        *offers.flows,
+        *words.kills(ledger, snapshot, strays, due, open_gate=open_gate),
+        *words.assignments(ledger, snapshot, due),
+        *offers.places,
+        *offers.refusals,
+    )
+    waiting = _explained(ledger, snapshot, offers.known, gate, due)
+    tidy(ledger, snapshot.settings.patience, snapshot.now)
+    return Plan(
+        records=ledger.frozen(),
+        steps=steps,
+        notes=tuple(ledger.notes),
+        strays=strays,
+        waiting=waiting,
+        scaling={name: outcome.scaling for name, outcome in outcomes.items() if outcome.scaling is not None},
+        demands={name: outcome.demands for name, outcome in outcomes.items()},
+        idle=gate,
+        wake_at=min((at for at in due if at > snapshot.now), default=None),
+    )
+
+
+def _disconnected(ledger: Ledger, snapshot: Snapshot) -> Plan:
+    idle = "not connected to a master"
+    waiting = _explained(ledger, snapshot, known_pools((), snapshot.agents), idle, [])
+    return Plan(records=snapshot.records, strays=dict(snapshot.strays), waiting=waiting, idle=idle)
+
+
+def _in_order(ledger: Ledger) -> list[JobRecord]:
+    return sorted(ledger.jobs.values(), key=lambda job: (job.submission, job.name))
+
+
+def _explained(
+    ledger: Ledger, snapshot: Snapshot, known: Sequence[Pool], gate: str | None, due: list[float]
+) -> Mapping[JobName, Waiting]:
+    """Why jobs wait whose workers are wished and not there; a new reason becomes a note once it lasts."""
+    found = {}
+    for job in _in_order(ledger):
+        if job.state.leaving:
+            continue
+        filled = {task.worker for task in ledger.tasks_of(job.name)}
+        missing = [ledger.worker(job.name, number) for number in range(job.workers) if number not in filled]
+        if not missing:
+            continue
+        patience = snapshot.settings.patience
+        around = surroundings(job.spec, known, ledger.agents, patience, snapshot.now)
+        waiting = explain(
+            job.spec,
+            missing,
+            known,
+            worker_tally(ledger, job.spec),
+            around,
+            offers=len(snapshot.offers),
+            gate=gate,
+        )
+        found[job.name] = waiting
+        if gate is None:
+            _note(ledger, job, waiting, snapshot.now, due)
+    return found
+
+
+def _note(ledger: Ledger, job: JobRecord, waiting: Waiting, now: float, due: list[float]) -> None:
+    if waiting.since + _NOTED_AFTER_S > now:
+        due.append(waiting.since + _NOTED_AFTER_S)
+        return
+    text = cause(waiting)
+    said = [note.text for note in job.history if note.kind is NoteKind.WAITING and note.at >= waiting.since]
+    if not said or said[-1] != text:
+        ledger.say(now, NoteKind.WAITING, text, job.name)

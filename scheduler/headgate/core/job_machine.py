@@ -1,0 +1,66 @@
+"""Where a job goes: (state, what is observed of it) → state, for every pair.
+
+Observations are made anew each time from the records (level, not edge), so that nothing is missed when a scheduler dies
+between two of them.
+
+    DEPLOYING ──ready──▶ RUNNING ──resized──▶ RESCALING ──ready──▶ RUNNING
+                            │ hurt                │ hurt
+                            ▼                     ▼
+                        RECOVERING ◀──────────────┘
+                            └──ready──▶ RUNNING
+    DEPLOYING, RUNNING, RESCALING, RECOVERING ──cancel──▶ CANCELLING ──empty──▶ CANCELLED
+                                              ──finished──▶ DRAINING ──empty──▶ COMPLETED
+                                              ──gave up──▶ FAILED
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+from headgate.model.record import JobState
+
+
+class Observed(Enum):
+    """What is true of a job now; of several the first in this order counts."""
+
+    EMPTY = "empty"
+    """It is leaving, and no task of it is left."""
+    CANCEL = "cancel"
+    """Its owner wants it stopped."""
+    GAVE_UP = "gave up"
+    """A worker failed more often in a row than the job allows."""
+    FINISHED = "finished"
+    """A finite stream is at its end, and all of it is committed."""
+    HURT = "hurt"
+    """A worker ended unasked, and no other attempt runs yet."""
+    RESIZED = "resized"
+    """Workers are missing or too many, for another reason."""
+    UNSETTLED = "unsettled"
+    """All workers are there, but not every shard is with its owner."""
+    READY = "ready"
+
+
+def next_state(state: JobState, observed: Observed) -> JobState:
+    """The state that follows."""
+    return _TABLE[state, observed]
+
+
+_S: Final = JobState
+_O: Final = Observed
+_ENDS: Final = {_O.CANCEL: _S.CANCELLING, _O.GAVE_UP: _S.FAILED, _O.FINISHED: _S.DRAINING}
+_MOVES: Final[Mapping[JobState, Mapping[Observed, JobState]]] = {
+    _S.DEPLOYING: {**_ENDS, _O.READY: _S.RUNNING},
+    _S.RUNNING: {**_ENDS, _O.HURT: _S.RECOVERING, _O.RESIZED: _S.RESCALING},
+    _S.RESCALING: {**_ENDS, _O.HURT: _S.RECOVERING, _O.READY: _S.RUNNING},
+    _S.RECOVERING: {**_ENDS, _O.READY: _S.RUNNING},
+    _S.DRAINING: {_O.EMPTY: _S.COMPLETED},
+    _S.CANCELLING: {_O.EMPTY: _S.CANCELLED},
+    _S.COMPLETED: {},
+    _S.CANCELLED: {},
+    _S.FAILED: {},
+}
+_TABLE: Final[Mapping[tuple[JobState, Observed], JobState]] = {
+    (state, observed): moves.get(observed, state) for state, moves in _MOVES.items() for observed in Observed
+}

@@ -1,0 +1,100 @@
+"""What time does to tasks: the deadline each is under now, and what happens when it passes.
+
+Silence counts only while we were listening: from the moment we were connected and awake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from headgate.core.attempts import happen
+from headgate.core.ledger import Ledger
+from headgate.core.task_machine import Effect, TaskEvent
+from headgate.model.ids import AgentId, TaskId
+from headgate.model.job import JobSpec
+from headgate.model.snapshot import Snapshot
+from headgate.model.task import Stage, TaskRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """`event` happens at `at` unless something else does before; `text` says why."""
+
+    at: float
+    event: TaskEvent
+    text: str
+
+
+def deadline(task: TaskRecord, spec: JobSpec, snapshot: Snapshot) -> Deadline | None:
+    """What time will do to the task; None: nothing."""
+    patience = snapshot.settings.patience
+    match task.stage:
+        case Stage.LAUNCHING | Stage.STARTING:
+            return Deadline(
+                at=max(task.launched_at, task.since) + patience.staging_s,
+                event=TaskEvent.STUCK,
+                text=f"not running within {patience.staging_s:.0f} s of its launch",
+            )
+        case Stage.RUNNING:
+            heard = snapshot.heard.get(task.id)
+            wait_s = patience.report_silent_s if heard else patience.first_report_s
+            return Deadline(
+                at=max(heard.at if heard else task.since, task.since, _listening_since(snapshot)) + wait_s,
+                event=TaskEvent.MUTE,
+                text=f"no report for {wait_s:.0f} s",
+            )
+        case Stage.DRAINING:
+            return Deadline(
+                at=max(task.since, _listening_since(snapshot)) + patience.drain_s,
+                event=TaskEvent.OVERDUE,
+                text=f"not drained within {patience.drain_s:.0f} s",
+            )
+        case Stage.KILLING:
+            return Deadline(
+                at=max(task.since, _listening_since(snapshot)) + patience.kill_overdue_s,
+                event=TaskEvent.OVERDUE,
+                text=f"not ended within {patience.kill_overdue_s:.0f} s of its kill",
+            )
+        case Stage.UNREACHABLE:
+            return Deadline(
+                at=task.since + spec.unreachable_replace_after_s,
+                event=TaskEvent.CUT_OFF,
+                text=f"unreachable for {spec.unreachable_replace_after_s:.0f} s",
+            )
+        case Stage.ENDED:
+            return None
+
+
+def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | None], due: list[float]) -> None:
+    """Let happen what is due, and clear the failures of workers that have been well for long enough.
+
+    Instants still to come are added to `due`; tasks that may live on without a record to `strays`.
+    """
+    for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt):
+        job = ledger.jobs.get(task.job)
+        if job is None:
+            continue
+        limit = deadline(task, job.spec, snapshot)
+        if limit is not None:
+            if limit.at > snapshot.now:
+                due.append(limit.at)
+            elif Effect.STRAY in happen(ledger, task, limit.event, snapshot.now, limit.text):
+                strays[task.id] = task.agent_id
+        if task.stage is Stage.RUNNING:
+            _forgive(ledger, task, job.spec.restart.healthy_after_s, snapshot.now, due)
+
+
+def _forgive(ledger: Ledger, task: TaskRecord, healthy_after_s: float, now: float, due: list[float]) -> None:
+    slot = ledger.worker(task.job, task.worker)
+    current = ledger.tasks.get(task.id)
+    if not slot.failures or current is None or current.stage is not Stage.RUNNING:
+        return
+    well_at = current.since + healthy_after_s
+    if well_at > now:
+        due.append(well_at)
+    else:
+        ledger.put_worker(replace(slot, failures=0, backoff_until=0.0))
+
+
+def _listening_since(snapshot: Snapshot) -> float:
+    return max(snapshot.awake_since, snapshot.link.since or snapshot.awake_since)
