@@ -6,6 +6,7 @@ Source: `operator==(ExecutorInfo)` of Mesos's type_utils.cpp: labels and grace p
 from __future__ import annotations
 
 import json
+
 from headgate.simulator.messages import Json
 from headgate.simulator.resources import Resources
 from headgate.simulator.schema import with_defaults

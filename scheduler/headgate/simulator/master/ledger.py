@@ -21,11 +21,10 @@ from headgate.simulator.ports import uuid4_text
 class Ledger:
     """Tables by id, counters, the agenda, the allocator and the outbox."""
 
-    def __init__(self, settings: MasterSettings, randomness: Random, *, now: float) -> None:
+    def __init__(self, settings: MasterSettings, randomness: Random) -> None:
         self.settings = settings
         self.randomness = randomness
-        self.now = now
-        self.started_at = now
+        self.now = self.started_at = 0.0
         self.master_id = uuid4_text(randomness)
         self.agenda = Agenda()
         self.allocator = Allocator(settings, randomness)

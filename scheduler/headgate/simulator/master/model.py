@@ -45,13 +45,12 @@ from headgate.simulator.messages import (
 class Master:
     """A leading master; implements `ports.MasterModel`.
 
-    `registry` is what the master before it has left behind (`Master.registry`); agents in it are waited for.
+    It begins to lead at its first input.  `registry` is what the master before it has left behind
+    (`Master.registry`); agents in it are waited for.
     """
 
-    def __init__(
-        self, settings: MasterSettings, randomness: Random, *, now: float, registry: Registry | None = None
-    ) -> None:
-        ledger = Ledger(settings, randomness, now=now)
+    def __init__(self, settings: MasterSettings, randomness: Random, registry: Registry | None = None) -> None:
+        ledger = Ledger(settings, randomness)
         offers = Offers(ledger)
         tasks = Tasks(ledger)
         operations = Operations(ledger, offers)
@@ -88,6 +87,7 @@ class Master:
             watchers=Watchers(ledger),
             endpoints=self._endpoints,
         )
+        self._leads = False
         self._batch: Appointment | None = None
         if registry is not None:
             self._recover(registry, shares)
@@ -101,14 +101,20 @@ class Master:
         ledger.schedule = registry.schedule
         ledger.machines_down |= registry.machines_down
         for agent_id, info in registry.draining.items():
-            drain = Drain(config=info["config"], state=DrainState(info["state"]), started_at=ledger.now)
+            drain = Drain(config=info["config"], state=DrainState(info["state"]))
             ledger.draining[agent_id] = drain
         for config in registry.quotas.values():
             shares.set_quota(config)
         for role, weight in registry.weights.items():
             ledger.allocator.set_weight(role, weight)
-        due = ledger.now + ledger.settings.agent_reregister_timeout
-        for agent_id in registry.agents:
+
+    def _lead(self, now: float) -> None:
+        """Begin: agents of the registry have a while to come back."""
+        ledger = self._ledger
+        self._leads = True
+        ledger.now = ledger.started_at = now
+        due = now + ledger.settings.agent_reregister_timeout
+        for agent_id in ledger.recovered_agents:
             ledger.agenda.at(due, lambda agent_id=agent_id: self._removal.recovered_never_came(agent_id))  # type: ignore[misc]
 
     def registry(self) -> Registry:
@@ -134,10 +140,10 @@ class Master:
 
     # --- inputs --------------------------------------------------------------------------------------------------
 
-    def call(self, call: Json, *, stream_id: str | None, now: float) -> Reply | Stream:
-        """One scheduler API call that has passed the checks of its structure."""
+    def call(self, call: Json, *, stream_id: str | None, principal: str | None = None, now: float) -> Reply | Stream:
+        """One scheduler API call that has passed the checks of its structure; `principal` is the authenticated one."""
         self._begin(now)
-        answer = self._scheduler.perform(call, stream_id)
+        answer = self._scheduler.perform(call, stream_id, principal)
         self._end()
         return answer
 
@@ -222,6 +228,8 @@ class Master:
         return outputs
 
     def _begin(self, now: float) -> None:
+        if not self._leads:
+            self._lead(now)
         self._ledger.now = max(self._ledger.now, now)
 
     def _end(self) -> None:

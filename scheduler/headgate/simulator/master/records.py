@@ -204,7 +204,7 @@ class Drain:
 
     config: Json
     state: DrainState
-    started_at: float
+    started_at: float | None = None
 
     def json(self) -> Json:
         """The v1 DrainInfo."""

@@ -57,19 +57,19 @@ class SchedulerCalls:
             "REQUEST": lambda *_: ledger.counters.update(messages_resource_request=1),
         }
 
-    def perform(self, call: Json, stream_id: str | None) -> Reply | Stream:
-        """One call that has passed the checks of its structure."""
+    def perform(self, call: Json, stream_id: str | None, principal: str | None) -> Reply | Stream:
+        """One call that has passed the checks of its structure, from an authenticated principal (None: anybody)."""
         kind = call["type"]
         body = call.get(kind.lower(), {})
         if kind == "SUBSCRIBE":
             if stream_id is not None:
                 text = "Subscribe calls should not include the 'Mesos-Stream-Id' header"
                 return Reply(status=400, body=text)
-            return self._frameworks.subscribe(body)
+            return self._frameworks.subscribe(_with_principal(body, principal))
         framework = self._ledger.frameworks.get(call["framework_id"]["value"])
         if framework is None:
             return Reply(status=400, body="Framework cannot be found")
-        refusal = _stream_problem(framework, stream_id)
+        refusal = _principal_problem(framework, principal) or _stream_problem(framework, stream_id)
         if refusal is not None:
             return refusal
         if kind == "UPDATE_FRAMEWORK":
@@ -130,6 +130,24 @@ class SchedulerCalls:
         """An acknowledgement may have been the last thing a draining agent waited for."""
         if agent is not None:
             self._draining.look_after(agent)
+
+
+def _with_principal(body: Json, principal: str | None) -> Json:
+    """A FrameworkInfo without principal gets the authenticated one."""
+    info = body["framework_info"]
+    if principal is None or "principal" in info:
+        return body
+    return {**body, "framework_info": {**info, "principal": principal}}
+
+
+def _principal_problem(framework: Framework, principal: str | None) -> Reply | None:
+    if principal is None or principal == framework.principal:
+        return None
+    text = (
+        f"Authenticated principal '{principal}' does not match principal '{framework.principal or ''}'"
+        " set in `FrameworkInfo`"
+    )
+    return Reply(status=400, body=text)
 
 
 def _stream_problem(framework: Framework, stream_id: str | None) -> Reply | None:

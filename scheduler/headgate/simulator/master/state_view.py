@@ -250,7 +250,9 @@ def agent_view(ledger: Ledger, agent: Agent) -> Json:
     }
     drain = ledger.draining.get(agent.id)
     if drain is not None:
-        view |= {"drain_info": drain.json(), "estimated_drain_start_time_seconds": drain.started_at}
+        view["drain_info"] = drain.json()
+        if drain.started_at is not None:
+            view["estimated_drain_start_time_seconds"] = drain.started_at
     return view
 
 

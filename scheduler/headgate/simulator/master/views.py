@@ -72,7 +72,8 @@ def agent_message(ledger: Ledger, agent: Agent) -> Json:
     drain = ledger.draining.get(agent.id)
     if drain is not None:
         message["drain_info"] = drain.json()
-        message["estimated_drain_start_time"] = nanoseconds(drain.started_at)
+        if drain.started_at is not None:
+            message["estimated_drain_start_time"] = nanoseconds(drain.started_at)
     return message
 
 
