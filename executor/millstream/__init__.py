@@ -2,25 +2,29 @@
 
 A program is a `Stream`; expressions are Polars expressions.  `millstream.testing` runs it on rows in a test,
 `millstream.shard` is what a worker drives.
+
+`max`, `min` and `sum` are aggregates here; `from millstream import *` leaves Python's own alone.
 """
 
 from __future__ import annotations
 
+from millstream.accumulators import Accumulator
 from millstream.aggregates import (
     Aggregate,
     Aggregator,
     count,
     first,
     last,
-    max,  # noqa: A004 - the word users know
     mean,
-    min,  # noqa: A004 - the word users know
     own,
     share,
     std,
-    sum,  # noqa: A004 - the word users know
     variance,
 )
+from millstream.aggregates import max as max  # noqa: A004 - the words users know
+from millstream.aggregates import min as min  # noqa: A004
+from millstream.aggregates import sum as sum  # noqa: A004
+from millstream.connectors import files, stdout
 from millstream.errors import (
     Fenced,
     IncompatibleState,
@@ -31,10 +35,12 @@ from millstream.errors import (
     SourceFailed,
     StoreUnavailable,
 )
+from millstream.sinks.files import read_committed
 from millstream.stream import Stream
 from millstream.windows import Tumbling, tumbling
 
 __all__ = [
+    "Accumulator",
     "Aggregate",
     "Aggregator",
     "Fenced",
@@ -48,15 +54,15 @@ __all__ = [
     "Stream",
     "Tumbling",
     "count",
+    "files",
     "first",
     "last",
-    "max",
     "mean",
-    "min",
     "own",
+    "read_committed",
     "share",
     "std",
-    "sum",
+    "stdout",
     "tumbling",
     "variance",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import polars as pl
 
@@ -27,6 +28,22 @@ Dtype = pl.DataType | type[pl.DataType]
 RESERVED_PREFIX = "__"
 
 
+class Readable(Protocol):
+    """A place that can be read as a source."""
+
+    def as_source(self) -> Source:
+        """The source."""
+        ...
+
+
+class Writable(Protocol):
+    """A place that can be written to as a sink."""
+
+    def as_sink(self) -> Sink:
+        """The sink."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Window:
     window: Tumbling
@@ -37,8 +54,15 @@ class _Window:
 class Stream:
     """Records of a source on their way to a sink."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source | Readable) -> None:
+        """A stream of all records of `source`.
+
+        Raises:
+            ProgramError: it is no source.
+        """
         where = caller()
+        if hasattr(source, "as_source"):
+            source = source.as_source()
         if not all(hasattr(source, name) for name in ("discover", "open", "schema", "name")):
             raise ProgramError(f"Stream needs a source, such as files(…), not {type(source).__name__}", where=where)
         schema = pl.Schema(source.schema)
@@ -241,7 +265,7 @@ class Stream:
 
     # ---- out
 
-    def to(self, sink: Sink, *, name: str | None = None) -> Stream:
+    def to(self, sink: Sink | Writable, *, name: str | None = None) -> Stream:
         """Write the rows at this point to `sink`; the stream goes on, so there may be several.
 
         `name` names the output in checkpoints; without one it is `sink0`, `sink1`… in order.
@@ -255,7 +279,7 @@ class Stream:
             raise ProgramError(f'to: there is an output named "{step.name}" already', where=where)
         return self._with(step)
 
-    def late(self, sink: Sink) -> Stream:
+    def late(self, sink: Sink | Writable) -> Stream:
         """Write the records that came too late for their window to `sink`, as they were when they reached it."""
         where = caller()
         windowed = self._plan.windowed
@@ -288,7 +312,9 @@ class Stream:
         label = f".{verb}({', '.join(str(part) for part in parts)})"
         return self._with(Apply(function=function, label=label, where=where, schema=after), schema=after)
 
-    def _write_step(self, sink: Sink, name: str, verb: str, where: str, schema: pl.Schema) -> WriteTo:
+    def _write_step(self, sink: Sink | Writable, name: str, verb: str, where: str, schema: pl.Schema) -> WriteTo:
+        if hasattr(sink, "as_sink"):
+            sink = sink.as_sink()
         if not all(hasattr(sink, attribute) for attribute in ("open", "guarantees", "name")):
             raise ProgramError(f"{verb}: needs a sink, such as files(…), not {type(sink).__name__}", where=where)
         return WriteTo(sink=sink, name=name, where=where, schema=schema)

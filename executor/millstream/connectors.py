@@ -1,0 +1,84 @@
+"""The words a program uses for places that can be read from and written to: `files(…)`, `stdout()`."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from millstream.errors import ProgramError
+from millstream.schema import caller
+from millstream.sinks.files import FilesSink
+from millstream.sinks.stdout import StdoutSink
+from millstream.sources.files import FilesSource
+
+Dtype = pl.DataType | type[pl.DataType]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Files named by a path; a source or a sink, as the stream uses it."""
+
+    path: str
+    schema: Mapping[str, Dtype] | None
+    format: str
+    growing: bool
+    where: str
+
+    def as_source(self) -> FilesSource:
+        """The files as a source.
+
+        Raises:
+            ProgramError: there is no schema, or a type in it cannot be read, or the format cannot.
+        """
+        if self.schema is None:
+            raise ProgramError('files: a source needs schema={"column": pl.String, …}', where=self.where)
+        if self.format != "json":
+            raise ProgramError(
+                f'files: a source reads format="json" (one object per line), not {self.format!r}', where=self.where
+            )
+        try:
+            return FilesSource(self.path, pl.Schema(self.schema), growing=self.growing)
+        except ProgramError as problem:
+            raise ProgramError(f"files: {problem.message}", where=self.where) from problem
+
+    def as_sink(self) -> FilesSink:
+        """The directory as a sink.
+
+        Raises:
+            ProgramError: the path is a pattern, or a file, or the format cannot be written.
+        """
+        suffixes = {"json": "jsonl", "parquet": "parquet"}
+        if self.format not in suffixes:
+            raise ProgramError(
+                f'files: a sink writes format="json" or "parquet", not {self.format!r}', where=self.where
+            )
+        if glob.has_magic(self.path) or Path(self.path).is_file():
+            raise ProgramError(f"files: a sink writes into a directory, not {self.path!r}", where=self.where)
+        return FilesSink(self.path, suffix=suffixes[self.format])
+
+
+def files(
+    path: str | Path,
+    *,
+    schema: Mapping[str, Dtype] | None = None,
+    format: str = "json",  # noqa: A002 - the word users know
+    growing: bool = False,
+) -> Files:
+    """Files to read or to write.
+
+    As a source: a file, a directory or a glob of files of JSON lines (`.gz` too) with `schema`; every file is a shard.
+    `growing=True` follows files that are added to and waits for new ones, until a file `_SUCCESS` appears beside them.
+    `millstream.sources.json_lines` says what becomes of lines that do not fit the schema.
+
+    As a sink: a directory that gets one file per shard and checkpoint, JSON lines or Parquet, exactly once.
+    """
+    return Files(path=str(path), schema=schema, format=format, growing=growing, where=caller())
+
+
+def stdout() -> StdoutSink:
+    """JSON lines on standard output: at least once, or at most once."""
+    return StdoutSink()
