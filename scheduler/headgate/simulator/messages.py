@@ -333,7 +333,9 @@ class UpdateFramework:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOperation:
-    """RESERVE, UNRESERVE, CREATE, DESTROY: the agent keeps the result and answers if the operation has an id."""
+    """RESERVE, UNRESERVE, CREATE, DESTROY: the agent keeps the result and answers; without an id of the scheduler's, the
+    master acknowledges that itself.
+    """
 
     framework_id: str | None
     operation: Json

@@ -402,7 +402,9 @@ def test_reserve_create_use_destroy() -> None:
     operate(world, "UNRESERVE", {"resources": [RESERVED]})
     assert world.outputs(RemoveVolume) == [RemoveVolume(agent_id=AGENT, volume="volumes/roles/web x/v1")]
     assert shown(world)["reserved_resources"] == {}
-    assert world.messages(OperationUpdate) == []
+    reports = [update.status for update in world.messages(OperationUpdate)]
+    assert {status["state"] for status in reports} == {"OPERATION_FINISHED"}
+    assert all("operation_id" not in status for status in reports)
 
 
 def test_an_operation_with_an_id_is_reported_until_it_is_acknowledged() -> None:

@@ -467,7 +467,7 @@ def test_subscribing_again_repeats_acknowledgements_and_gives_up_what_was_never_
     }
     again = world.subscribe({"unacknowledged_tasks": [task("t3")], "unacknowledged_updates": [{"status": status}]})
     assert [end.stream for end in world.outputs(StreamEnd)] == [stream]
-    assert world.event_types(again) == ["ACKNOWLEDGED", "SUBSCRIBED"]
+    assert world.event_types(again) == ["SUBSCRIBED", "ACKNOWLEDGED"]
     assert world.told() == [("t2", "TASK_DROPPED", "REASON_AGENT_RESTARTED", "Task launched during agent restart")]
     assert "container_status" not in world.updates()[0].status
 

@@ -137,8 +137,8 @@ def subscribe(
     executor.stream = stream
     executor.heartbeat_at = None if stream is None else now + HEARTBEAT_S
     executor.deadline = None
-    for update in call.get("unacknowledged_updates", ()):
-        status_flow.from_executor(state, framework.framework_id, update["status"], now=now)
+    reports: list[Json] = [update["status"] for update in call.get("unacknowledged_updates", ())]
+    owed = [(status_flow.accept(state, framework.framework_id, status, now=now), status) for status in reports]
     listed = {task["task_id"]["value"] for task in call.get("unacknowledged_tasks", ())}
     for task_id, task in list(executor.launched.items()):
         if task.state == "TASK_STAGING" and task_id not in listed:
@@ -152,12 +152,16 @@ def subscribe(
                 executor_id=executor.executor_id,
                 now=now,
             )
-    if not executor.ever_sent_task() and not executor.queued:
+    if executor.ever_sent_task() or executor.queued:
+        agent_info = state.settings.agent_info(state.id)
+        event = channel.subscribed(executor.info, framework.info, agent_info, executor.container_id)
+        channel.send(state, executor, event)
+        deliver(state, executor)
+    else:
         shutdown(state, executor, now=now)
-        return
-    agent_info = state.settings.agent_info(state.id)
-    channel.send(state, executor, channel.subscribed(executor.info, framework.info, agent_info, executor.container_id))
-    deliver(state, executor)
+    for owner, status in owed:
+        if owner is not None:
+            status_flow.acknowledge(state, owner, status)
 
 
 def deliver(state: AgentState, executor: ExecutorRecord) -> None:

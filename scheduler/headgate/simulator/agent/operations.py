@@ -1,7 +1,7 @@
 """RESERVE, UNRESERVE, CREATE, DESTROY and volume sizes on the agent, and the feedback on them.
 
 The master has judged an operation before it comes here, so it is done and OPERATION_FINISHED at once; that is repeated
-until it is acknowledged.  Operations without an id are done without a word.
+until it is acknowledged, by the scheduler or, if it gave the operation no id, by the master.
 
 Source: `Slave::applyOperation`, `reconcileOperations`, `operationStatusAcknowledgement`.
 """
@@ -23,13 +23,11 @@ from headgate.simulator.resources import CONVERTING, Refused, apply, conversions
 
 
 def apply_operation(state: AgentState, message: ApplyOperation, *, now: float) -> None:
-    """Carry out an operation and report it if it has an id."""
+    """Carry out an operation and report it."""
     operation = message.operation
     _convert(state, operation)
-    if "id" not in operation:
-        return
     status: Json = {
-        "operation_id": operation["id"],
+        **({"operation_id": operation["id"]} if "id" in operation else {}),
         "state": "OPERATION_FINISHED",
         "uuid": {"value": identifiers.update_uuid(state.randomness)},
         "agent_id": {"value": state.id},
@@ -77,7 +75,7 @@ def reconcile(state: AgentState, message: ReconcileOperations) -> None:
     known = {
         operation.info["id"]["value"]: operation
         for operation in state.operations.values()
-        if operation.framework_id == message.framework_id
+        if operation.framework_id == message.framework_id and "id" in operation.info
     }
     for asked in message.operations:
         found = known.get(asked["operation_id"]["value"])

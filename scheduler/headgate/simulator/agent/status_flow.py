@@ -35,7 +35,19 @@ def from_agent(
 
 def from_executor(state: AgentState, framework_id: str, status: Json, *, now: float) -> None:
     """An executor's UPDATE, checked by `schema`."""
-    _handle(state, framework_id, {**status, "source": "SOURCE_EXECUTOR"}, now=now)
+    executor = accept(state, framework_id, status, now=now)
+    if executor is not None:
+        acknowledge(state, executor, status)
+
+
+def accept(state: AgentState, framework_id: str, status: Json, *, now: float) -> ExecutorRecord | None:
+    """An executor's UPDATE, without the acknowledgement; the executor to which that is owed, if any."""
+    return _handle(state, framework_id, {**status, "source": "SOURCE_EXECUTOR"}, now=now)
+
+
+def acknowledge(state: AgentState, executor: ExecutorRecord, status: Json) -> None:
+    """Tell an executor that the agent has its update."""
+    channel.send(state, executor, channel.acknowledged(status["task_id"], status["uuid"]))
 
 
 def unknown_task(state: AgentState, framework_id: str, task_id: str, task_state: str, *, now: float) -> None:
@@ -80,23 +92,23 @@ def _made_here(
     return {**status, "timestamp": now, "uuid": identifiers.update_uuid(state.randomness)}
 
 
-def _handle(state: AgentState, framework_id: str, status: Json, *, now: float) -> None:
+def _handle(state: AgentState, framework_id: str, status: Json, *, now: float) -> ExecutorRecord | None:
+    """Take an update in; the executor that has its task, if there is one."""
     framework = state.running_framework(framework_id)
     if framework is None:
-        return
+        return None
     status = {**_for_draining(state, framework.info, status), "agent_id": {"value": state.id}}
     timestamp_added = "timestamp" not in status
     executor = framework.executor_of(status["task_id"]["value"])
     if executor is None:
         status.setdefault("timestamp", now)
         _deliver(state, framework_id, status, timestamp_added=timestamp_added, now=now)
-        return
+        return None
     status = _with_container(state, executor, status)
     if _advance(executor, status):
         status.setdefault("timestamp", now)
         _deliver(state, framework_id, status, timestamp_added=timestamp_added, now=now)
-    if status["source"] == "SOURCE_EXECUTOR":
-        channel.send(state, executor, channel.acknowledged(status["task_id"], status["uuid"]))
+    return executor
 
 
 def _deliver(state: AgentState, framework_id: str, status: Json, *, timestamp_added: bool, now: float) -> None:
