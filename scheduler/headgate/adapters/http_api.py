@@ -41,6 +41,10 @@ from headgate.model.job import JobSpec
 from headgate.model.view import JobView, View
 
 VERSION = "1"
+_ABOUT = """Jobs in and out of the Headgate scheduler, and what it shows of itself.
+
+Errors are JSON, `{"error": …, "mistakes": […]}`.  With a token set, send `Authorization: Bearer …`; /health, /ready and
+the bundles that agents fetch are open."""
 
 
 def api_application(gate: Gate, store: BundleStore, *, token: str | None, hosts: frozenset[str]) -> ASGIApp:
@@ -64,7 +68,9 @@ def api_application(gate: Gate, store: BundleStore, *, token: str | None, hosts:
         exception_handlers={Exception: _answer},
         request_max_body_size=bundles.BYTES_MAX + 1024,
         logging_config=None,
-        openapi_config=OpenAPIConfig(title="Headgate", version=VERSION, description=__doc__),
+        openapi_config=OpenAPIConfig(
+            title="Headgate", version=VERSION, description=_ABOUT, use_handler_docstrings=True
+        ),
     )
     return Guard(application, token=token, hosts=hosts)
 

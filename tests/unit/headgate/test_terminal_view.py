@@ -1,0 +1,270 @@
+"""What people see: everything that matters is there, nothing is torn, and each thing is told once."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import pytest
+from rich.console import Console, RenderableType
+
+from headgate.adapters.api_types import explanation, summary
+from headgate.adapters.terminal import PlainLines, follow_job
+from headgate.adapters.terminal_live import LiveView
+from headgate.adapters.terminal_tables import explained, jobs_table
+from headgate.adapters.terminal_text import age_text, bytes_text, count_text, event_time_text, spark_text
+from headgate.model.ids import AgentId, JobName, ShardId, TaskId
+from headgate.model.job import JobSpec, Program
+from headgate.model.note import Note, NoteKind
+from headgate.model.record import Goal, JobState
+from headgate.model.resources import Resources
+from headgate.model.task import Stage
+from headgate.model.view import (
+    JobView,
+    MasterView,
+    OfferCounters,
+    ScalingView,
+    ShardView,
+    TaskCounters,
+    View,
+    WorkerView,
+)
+from headgate.model.waiting import NearestFit, Veto, VetoCount, VetoKind, Waiting
+from millstream.contract.report import AuditCounters, CheckpointReport, ShardState
+
+AT = 1_700_000_000.0
+NAME = JobName("delays")
+
+
+def worker(number: int, **more: object) -> WorkerView:
+    given: dict[str, object] = {
+        "worker": number,
+        "task_id": TaskId(f"delays.1.{number}.0"),
+        "stage": Stage.RUNNING,
+        "since": AT - 100,
+        "ready": True,
+        "agent_id": AgentId("a"),
+        "hostname": f"agent-{number}",
+        "resources": Resources(cpus_m=1500, mem_m=512_000),
+        "rss_bytes": 100 * 1024 * 1024,
+        "records_per_s": 1234.0,
+    }
+    return WorkerView(**{**given, **more})  # type: ignore[arg-type]
+
+
+def shard(number: int, **more: object) -> ShardView:
+    given: dict[str, object] = {
+        "id": ShardId(f"flights-{number:02}"),
+        "epoch": 3,
+        "worker": 0,
+        "state": ShardState.RUNNING,
+        "backlog_records": 10 * number,
+        "lag_s": 2.5,
+        "watermark_ms": 1_370_000_000_000,
+        "checkpoint": CheckpointReport(id=41, age_s=3.0, bytes=10, duration_s=0.1),
+        "checkpoint_at": AT - 4,
+    }
+    return ShardView(**{**given, **more})  # type: ignore[arg-type]
+
+
+JOB = JobView(
+    name=NAME,
+    submission=1,
+    spec=JobSpec(name=NAME, program=Program(file="a.py")),
+    state=JobState.RUNNING,
+    state_since=AT - 130,
+    goal=Goal.RUN,
+    submitted_at=AT - 140,
+    workers_wished=3,
+    workers_ready=2,
+    workers=(worker(0), worker(1), worker(2, ready=False, stage=None, backoff_until=AT + 5, last_failure="killed [9]")),
+    shards=tuple(shard(number) for number in range(16)),
+    shards_complete=True,
+    shards_finished=4,
+    backlog_records=123_456,
+    lag_s=34.0,
+    records_per_s=4_500.0,
+    audit=AuditCounters(records_in=2_345_678, records_out=12, late=3, dead=7),
+    restarts=5,
+    moves=6,
+    scaling=ScalingView(enabled=True, pinned=False, verdict="3 workers are enough"),
+    waiting=Waiting(
+        since=AT - 20,
+        workers=(2,),
+        text="worker 2 fits on none of 2 agents",
+        agents=2,
+        vetoed=(VetoCount(kind=VetoKind.MEM, agents=2),),
+        nearest=NearestFit(
+            agent_id=AgentId("a"),
+            hostname="agent-1",
+            vetoes=(Veto(kind=VetoKind.MEM, text="mem: wants 4 GiB, 3.5 GiB free"),),
+        ),
+        remedy="fits if mem ≤ 3.5 GiB",
+    ),
+)
+NOTES = tuple(
+    Note(at=AT - 60 + number, kind=kind, text=f"thing {number} [bold]happened[/bold]", job=NAME)
+    for number, kind in enumerate((NoteKind.LAUNCHED, NoteKind.FAILED))
+)
+VIEW = View(
+    at=AT,
+    ticks=1,
+    master=MasterView(connected=True, reconciled=True, master="10.0.0.1:5050"),
+    jobs=(JOB,),
+    offers=OfferCounters(received=40, accepted=4, declined=36),
+    tasks=TaskCounters(launched=5, failed=1, lost=1),
+    events=NOTES,
+)
+
+
+def drawn(what: RenderableType, width: int = 100) -> str:
+    screen = Console(record=True, width=width, file=io.StringIO())
+    screen.print(what)
+    return screen.export_text()
+
+
+def test_the_live_view_shows_what_matters_at_100_columns() -> None:
+    text = drawn(LiveView("delays").draw(VIEW))
+    for words in (
+        "delays", "running for 2m 10s", "backlog 123k", "lag 34s", "rate 4,500/s", "workers 2/3 ready",
+        "shards 4/16 done", "in 2.35M", "out 12", "late, dead 3, 7", "restarts 5", "moves 6",
+        "scaling 3 workers are enough", "waiting for 20s: worker 2 fits on none of 2 agents",
+        "agent-0", "1.5", "100MiB of 512MiB", "1,234", "1m 40s", "waits 5.0s", "worker 2: killed [9]",
+        "flights-15", "05-31 11:33", "#41 4.0s", "… and 6 more", "master 10.0.0.1:5050",
+        "offers 40 seen, 4 taken, 36 declined", "tasks 5 launched, 2 failed", "launched",
+        "thing 1 [bold]happened[/bold]",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_no_line_is_torn(width: int) -> None:
+    lines = drawn(LiveView("delays").draw(VIEW, width=width), width).splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert all(line[0] in "╭│╰" and line[-1] in "╮│╯" for line in lines)
+
+
+def test_narrow_terminals_keep_names_and_states() -> None:
+    text = drawn(LiveView("delays").draw(VIEW, width=80), 80)
+    assert "flights-15" in text
+    assert "agent-0" in text
+    assert "epoch" not in text
+
+
+def test_trouble_is_never_among_what_is_left_out() -> None:
+    shards = tuple(shard(number, problem="cannot read" if number == 0 else None) for number in range(64))
+    workers = tuple(worker(number, problem="no such module" if number == 40 else None) for number in range(41))
+    job = dataclasses.replace(JOB, shards=shards, workers=workers)
+    text = drawn(LiveView("delays").draw(dataclasses.replace(VIEW, jobs=(job,))))
+    assert "flights-00: cannot read" in text
+    assert "worker 40: no such module" in text
+    assert "… and 29 more" in text
+
+
+def test_a_job_that_is_not_there_yet_and_one_that_failed() -> None:
+    assert "waiting for delays" in drawn(LiveView("delays").draw(View(at=AT)))
+    failed = dataclasses.replace(JOB, state=JobState.FAILED, failure="worker 0 failed 5 times")
+    assert "failed: worker 0 failed 5 times" in drawn(
+        LiveView("delays").draw(dataclasses.replace(VIEW, jobs=(failed,)))
+    )
+
+
+def test_the_curve_grows_once_per_tick() -> None:
+    live = LiveView("delays")
+    for ticks, backlog in ((1, 0), (2, 80), (2, 80), (3, 40)):
+        view = dataclasses.replace(VIEW, ticks=ticks, jobs=(dataclasses.replace(JOB, backlog_records=backlog),))
+        text = drawn(live.draw(view))
+    assert "backlog ▁█▅ " in text
+
+
+def test_all_jobs_one_line_each() -> None:
+    text = drawn(jobs_table([summary(JOB)], at=AT))
+    for words in ("delays", "running", "2m 10s", "2/3", "16", "123k", "34s", "4,500/s", "5", "worker 2 fits"):
+        assert words in text, words
+
+
+def test_an_explanation_is_sentences() -> None:
+    text = drawn(explained(explanation(dataclasses.replace(JOB, history=NOTES), AT)))
+    for words in (
+        "delays is running for 2m 10s.",
+        "Waiting for 20s: worker 2 fits on none of 2 agents",
+        "2 of 2 agents: mem",
+        "nearest: agent-1, mem: wants 4 GiB, 3.5 GiB free",
+        "fits if mem ≤ 3.5 GiB",
+        "Scaling: 3 workers are enough",
+        "thing 0",
+    ):
+        assert words in text, words
+    assert "It waits for nothing." in drawn(explained(explanation(dataclasses.replace(JOB, waiting=None), AT)))
+
+
+def test_plain_lines_tell_each_thing_once() -> None:
+    lines = PlainLines("delays")
+    first = lines.tell(VIEW)
+    assert [line.split("  ", 1)[1] for line in first[:2]] == [
+        "launched     thing 0 [bold]happened[/bold]",
+        "failed       thing 1 [bold]happened[/bold]",
+    ]
+    assert "backlog 123k, lag 34s, 4,500/s, workers 2/3, in 2.35M, out 12" in first[2]
+    assert lines.tell(VIEW) == []
+    more = Note(at=AT + 1, kind=NoteKind.MOVED, text="moved", job=NAME)
+    other = Note(at=AT + 1, kind=NoteKind.MOVED, text="not ours", job=JobName("other"))
+    (line,) = lines.tell(dataclasses.replace(VIEW, events=(*NOTES[1:], more, other)))
+    assert line.endswith("moved        moved")
+
+
+def test_following_ends_with_the_job_and_says_how() -> None:
+    over = dataclasses.replace(VIEW, jobs=(dataclasses.replace(JOB, state=JobState.COMPLETED),))
+    views = iter([VIEW, VIEW, over])
+    out = io.StringIO()
+    state = follow_job(Console(file=out, width=100), "delays", lambda: next(views), every_s=0.0)
+    assert state is JobState.COMPLETED
+    assert out.getvalue().count("thing 0") == 1
+    assert "completed" in out.getvalue()
+    assert follow_job(Console(file=out), "gone", lambda: VIEW, every_s=0.0) is None
+
+
+def test_following_draws_in_place_on_a_terminal() -> None:
+    over = dataclasses.replace(VIEW, jobs=(dataclasses.replace(JOB, state=JobState.FAILED),))
+    views = iter([VIEW, over])
+    out = io.StringIO()
+    screen = Console(file=out, width=100, height=60, force_terminal=True)
+    assert follow_job(screen, "delays", lambda: next(views), every_s=0.0) is JobState.FAILED
+    assert "╭" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "–"), (0, "0"), (12.4, "12"), (99_999, "99,999"), (100_000, "100k"), (1_234_567, "1.23M"), (2e9, "2G")],
+)
+def test_counts(value: float | None, text: str) -> None:
+    assert count_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (-1, "0.0s"), (0.44, "0.4s"), (59.4, "59s"), (59.9, "1m"), (61, "1m 1s")]
+    + [(7260, "2h 1m"), (90_000, "1d 1h")],
+)
+def test_ages(seconds: float | None, text: str) -> None:
+    assert age_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(None, "–"), (812, "812B"), (1024, "1KiB"), (356_515_840, "340MiB"), (5e13, "45.5TiB")]
+)
+def test_bytes(count: float | None, text: str) -> None:
+    assert bytes_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"), [(None, "–"), (0, "01-01 00:00"), (-1, "12-31 23:59"), (10**18, "–"), (-(10**18), "–")]
+)
+def test_event_times(milliseconds: int | None, text: str) -> None:
+    assert event_time_text(milliseconds) == text
+
+
+def test_sparks() -> None:
+    assert spark_text([]) == ""
+    assert spark_text([0, 0]) == "▁▁"
+    assert spark_text([0, 50, 100]) == "▁▅█"
