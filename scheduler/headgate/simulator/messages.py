@@ -333,7 +333,7 @@ class UpdateFramework:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOperation:
-    """RESERVE, UNRESERVE, CREATE, DESTROY: the agent keeps the result and answers; without an id of the scheduler's, the
+    """RESERVE, UNRESERVE, CREATE, DESTROY: the agent keeps the result and answers.  If the scheduler gave no id, the
     master acknowledges that itself.
     """
 

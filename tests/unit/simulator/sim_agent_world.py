@@ -93,7 +93,7 @@ class World:
 
     def __init__(self, settings: AgentSettings | None = None, *, now: float = 1_700_000_000.0) -> None:
         self.settings = settings or AgentSettings(
-            resources="cpus:4;mem:4096;disk:10000;ports:[31000-31500]", ping_timeout_s=1e9
+            resources="cpus:4;mem:4096;disk:10000;ports:[31000-31500]", ping_timeout_s=1e9, builtin_startup_s=0
         )
         self.now = now
         self.seen: list[AgentOutput] = []

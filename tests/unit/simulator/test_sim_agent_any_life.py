@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sim_agent_world import AGENT, F, World, command_task, executor, framework, pod, task
 
+from headgate.simulator.agent import AgentSettings
 from headgate.simulator.agent.task_states import TERMINAL
 from headgate.simulator.messages import (
     AcknowledgeUpdate,
@@ -32,9 +33,9 @@ STATES = st.sampled_from(["TASK_STARTING", "TASK_RUNNING", "TASK_FINISHED", "TAS
 class AnyLife(RuleBasedStateMachine):
     """Launches, kills, updates, ends of processes, acknowledgements, lost masters, restarts and time."""
 
-    @initialize(checkpoint=st.booleans())
-    def begin(self, checkpoint: bool) -> None:
-        self.world = World().registered()
+    @initialize(checkpoint=st.booleans(), startup_s=st.sampled_from([0.0, 0.1]))
+    def begin(self, checkpoint: bool, startup_s: float) -> None:
+        self.world = World(AgentSettings(builtin_startup_s=startup_s, ping_timeout_s=1e9)).registered()
         self.framework = framework(checkpoint=checkpoint)
         self.uuids = itertools.count(1)
         self.tasks: list[str] = []

@@ -173,7 +173,7 @@ def test_shutdown_of_a_command_task_is_a_kill_that_is_over_before_the_agent_lose
 
 
 def test_a_shutdown_after_a_kill_can_only_shorten_the_time_that_is_left() -> None:
-    world = World(AgentSettings(executor_shutdown_grace_s=4)).registered()
+    world = World(AgentSettings(executor_shutdown_grace_s=4, builtin_startup_s=0)).registered()
     running_command(world)
     world.kill("t1")
     world.pass_time(1)
@@ -211,6 +211,51 @@ def test_a_command_task_killed_before_its_process_runs_never_becomes_one() -> No
     world.starts()
     assert signals(world) == [9]
     assert len(world.updates()) == 1
+
+
+@pytest.mark.parametrize("on", [None, pod()])
+def test_a_built_in_executor_takes_its_time_to_come_up(on: Json | None) -> None:
+    world = World(AgentSettings(builtin_startup_s=0.15)).registered()
+    if on is None:
+        world.run(command_task("t1"))
+    else:
+        world.run_group(command_task("t1"), on=on)
+    world.pass_time(0.14)
+    assert world.seen == []
+    world.pass_time(0.02)
+    world.starts()
+    assert states(world) == [("t1", "TASK_STARTING"), ("t1", "TASK_RUNNING")]
+
+
+@pytest.mark.parametrize("on", [None, pod()])
+def test_a_task_killed_meanwhile_never_runs_and_its_executor_ends_as_it_comes_up(on: Json | None) -> None:
+    world = World(AgentSettings(builtin_startup_s=0.15)).registered()
+    if on is None:
+        world.run(command_task("t1"))
+    else:
+        world.run_group(command_task("t1"), on=on)
+    world.kill("t1")
+    world.acknowledge("t1")
+    world.pass_time(0.2)
+    assert [told[1:3] for told in world.told()] == [("TASK_KILLED", "REASON_TASK_KILLED_DURING_LAUNCH")]
+    assert world.outputs(StartContainer) == []
+    assert [gone.status for gone in world.messages(ExitedExecutor)] == ([] if on is None else [0])
+    state = world.agent.get("/state", {}, now=world.now).body
+    assert isinstance(state, dict)
+    assert state["frameworks"] == []
+
+
+@pytest.mark.parametrize("on", [None, pod()])
+def test_a_built_in_executor_shut_down_meanwhile_is_destroyed_as_it_comes_up(on: Json | None) -> None:
+    world = World(AgentSettings(builtin_startup_s=0.15)).registered()
+    if on is None:
+        world.run(command_task("t1"))
+    else:
+        world.run_group(command_task("t1"), on=on)
+    world.receive(ShutdownExecutor(framework_id=F, executor_id="t1" if on is None else "pod"))
+    world.pass_time(0.2)
+    assert [told[1:3] for told in world.told()] == [("TASK_FAILED", "REASON_EXECUTOR_TERMINATED")]
+    assert world.outputs(StartContainer) == []
 
 
 def test_a_command_task_whose_files_cannot_be_fetched() -> None:

@@ -245,6 +245,20 @@ def test_a_container_that_was_only_asked_for_when_the_agent_died_is_given_up() -
     assert world.told()[0][3] == "Abnormal executor termination: unknown container"
 
 
+def test_a_built_in_executor_that_was_coming_up_when_the_agent_died_is_given_up() -> None:
+    world = World(AgentSettings(builtin_startup_s=0.15)).registered()
+    world.run(command_task("t1"), by=CHECKPOINTING)
+    world.restart()
+    world.pass_time(3)
+    world.receive(AgentRegistered(agent_id=AGENT))
+    assert world.told()[0][1:] == (
+        "TASK_FAILED",
+        "REASON_EXECUTOR_TERMINATED",
+        "Abnormal executor termination: unknown container",
+    )
+    assert world.outputs(StartContainer) == []
+
+
 def test_command_tasks_and_pods_go_on_over_a_restart() -> None:
     world = World().registered()
     world.run(command_task("t1"), by=CHECKPOINTING)
@@ -514,6 +528,7 @@ def test_state_and_containers() -> None:
         resources="cpus:2;mem:2048;disk:10000;ports:[32000-32100]",
         attributes="rack:r2;level:3;ports:[1-5];kinds:{a,b}",
         work_dir="/work/dir",
+        builtin_startup_s=0,
     )
     world = World(settings).registered()
     container_id, _ = world.running("t2")

@@ -54,17 +54,34 @@ def start(
         end(state, framework, executor, wait_status.UNKNOWN, message=_NO_CONTAINERIZER, now=now)
     elif problem is not None:
         failed(state, framework, executor, problem, status=wait_status.UNKNOWN, now=now)
-    elif executor.info.get("type") == "DEFAULT":
-        executor.containers[executor.container_id] = None
-        subscribe(state, framework, executor, {}, stream=None, now=now)
     else:
         executor.containers[executor.container_id] = None
-        executor.live.add(executor.container_id)
-        state.outbox.append(
-            containers.of_executor(
-                executor, tasks, framework=framework.info, agent_id=state.id, settings=state.settings
-            )
-        )
+        if executor.builtin is None:
+            _start_process(state, framework, executor, tasks)
+        elif state.settings.builtin_startup_s > 0:
+            executor.start_at = now + state.settings.builtin_startup_s
+        else:
+            come_up(state, framework, executor, now=now)
+
+
+def come_up(state: AgentState, framework: FrameworkRecord, executor: ExecutorRecord, *, now: float) -> None:
+    """A built-in executor is there: it starts its command task, or subscribes if it needs no process for that."""
+    executor.start_at = None
+    if executor.on(ExecutorEvent.STARTED) is Action.DESTROY:
+        destroy(state, framework, executor, now=now)
+    elif executor.command and executor.queued:
+        _start_process(state, framework, executor, tuple(executor.queued.values()))
+    else:
+        subscribe(state, framework, executor, {}, stream=None, now=now)
+
+
+def _start_process(
+    state: AgentState, framework: FrameworkRecord, executor: ExecutorRecord, tasks: tuple[Json, ...]
+) -> None:
+    executor.live.add(executor.container_id)
+    state.outbox.append(
+        containers.of_executor(executor, tasks, framework=framework.info, agent_id=state.id, settings=state.settings)
+    )
 
 
 def started(
@@ -264,7 +281,7 @@ def end(
     """
     if executor.on(ExecutorEvent.ENDED) is not Action.REPORT_END:
         return
-    executor.deadline = executor.heartbeat_at = None
+    executor.start_at = executor.deadline = executor.heartbeat_at = None
     executor.builtin = None
     executor.containers.clear()
     executor.live.clear()

@@ -134,7 +134,7 @@ class Agent:
             state.operation_updates.wake_at(),
         ]
         for _, executor in state.executors():
-            times += [executor.deadline, executor.heartbeat_at]
+            times += [executor.start_at, executor.deadline, executor.heartbeat_at]
             if executor.builtin is not None:
                 times.append(executor.builtin.wake_at())
         return min((at for at in times if at is not None), default=None)
@@ -208,6 +208,8 @@ class Agent:
 
     def _tick_executor(self, framework: FrameworkRecord, executor: ExecutorRecord, *, now: float) -> None:
         executor_life.heartbeat(self._state, executor, now=now)
+        if executor.start_at is not None and executor.start_at <= now:
+            executor_life.come_up(self._state, framework, executor, now=now)
         if executor.deadline is not None and executor.deadline <= now:
             executor_life.time_is_up(self._state, framework, executor, now=now)
         if executor.builtin is not None:

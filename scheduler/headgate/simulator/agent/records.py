@@ -33,8 +33,8 @@ class ExecutorRecord:
     A task moves from `queued` (TaskInfo) to `launched`, `terminated` (its last update is not acknowledged) and
     `completed`.  `command` marks the wrapper that the agent made for a command task.  `containers` are those of this
     run (the executor's own, and the nested ones of tasks), with the pid of their process once it is known; `live` are
-    those whose process was asked for and has not ended.  `deadline` is the end of the time it has: to subscribe while
-    REGISTERING, to end while TERMINATING.
+    those whose process was asked for and has not ended.  `start_at` is when a built-in executor has come up; `deadline`
+    is the end of the time it has: to subscribe while REGISTERING, to end while TERMINATING.
     """
 
     framework_id: str
@@ -48,6 +48,7 @@ class ExecutorRecord:
     state: ExecutorState = ExecutorState.REGISTERING
     stream: str | None = None
     heartbeat_at: float | None = None
+    start_at: float | None = None
     deadline: float | None = None
     containers: dict[str, int | None] = field(default_factory=dict)
     live: set[str] = field(default_factory=set)

@@ -95,7 +95,8 @@ def reattach(state: AgentState, orphans: tuple[str, ...], *, now: float) -> None
     for framework, executor in state.executors():
         if executor.state is ExecutorState.TERMINATED:
             continue
-        if executor.live and all(pid is None for pid in executor.containers.values()):
+        never_ran = executor.live and all(pid is None for pid in executor.containers.values())
+        if never_ran or executor.start_at is not None:
             for container_id in sorted(executor.live):
                 state.outbox.append(SignalContainer(agent_id=state.id, container_id=container_id, signal=9))
             executor_life.end(state, framework, executor, -1, message=_UNKNOWN_CONTAINER, now=now)

@@ -17,7 +17,8 @@ class AgentSettings:
 
     `resources` is the text of `--resources` (`cpus:4;mem:4096;ports:[31000-31500]`) or v1 Resource messages,
     `attributes` that of `--attributes` (`rack:r1;zone:z1`).  `work_dir` appears in `/state` only; the edge owns the
-    real folder.  Times are seconds.
+    real folder.  Times are seconds; `builtin_startup_s` is how long the executors that Mesos brings along take to come
+    up (a task that is killed meanwhile never runs).
     """
 
     resources: str | tuple[Json, ...] = "cpus:1;mem:1024;disk:10240;ports:[31000-32000]"
@@ -30,6 +31,7 @@ class AgentSettings:
     executor_environment: Mapping[str, str] = field(default_factory=lambda: {"PATH": DEFAULT_PATH})
     registration_backoff_s: float = 1.0
     ping_timeout_s: float = 75.0
+    builtin_startup_s: float = 0.1
     executor_registration_timeout_s: float = 60.0
     executor_reregistration_timeout_s: float = 2.0
     executor_shutdown_grace_s: float = 5.0
