@@ -1,0 +1,184 @@
+"""An HTTP session whose requests another thread can end at once.
+
+`requests` by itself cannot: a thread that waits for bytes waits until its timeout, and closing the response from
+elsewhere does not wake it.  Here the session knows its sockets, and shutting them down does.  The same knowledge lets
+the read timeout follow what the server promises after the answer has begun.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+READ_BYTES = 256 * 1024
+ERROR_BODY_BYTES = 4096
+ERROR_TEXT_MAX = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to be let in.
+
+    `auth` adds credentials to a request; `verify` is whether, or with the certificates of which file, the server's
+    certificate is checked.
+    """
+
+    auth: AuthBase | None = field(default=None, repr=False)
+    verify: bool | str = True
+
+
+class Broken(Exception):
+    """The request or its answer did not come through; the text says how."""
+
+
+class InterruptibleSession:
+    """One thread posts and reads; any thread may `interrupt`, and then nothing more comes through.
+
+    Follows no redirects and takes nothing from the environment (no proxies, no `.netrc`): where credentials go is the
+    caller's decision.
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._interrupted = False
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = access.verify
+        self._session.headers["User-Agent"] = "headgate"
+        adapter = _Adapter(self._opened)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        headers: dict[str, str],
+        auth: AuthBase | None,
+        timeout: tuple[float, float],
+    ) -> requests.Response:
+        """The answer, its body unread.  `timeout` is (to connect, to wait for each piece of the answer), in seconds.
+
+        Raises:
+            Broken: no answer; whether the request arrived is unknown.
+        """
+        try:
+            return self._session.post(
+                url, data=body, headers=headers, auth=auth, timeout=timeout, stream=True, allow_redirects=False
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
+            raise Broken(self._why(problem)) from problem
+
+    def chunks(self, response: requests.Response) -> Iterator[bytes]:
+        """The body as it arrives, until its end.
+
+        Raises:
+            Broken: cut off, silent for too long, or interrupted.
+        """
+        try:
+            while chunk := response.raw.read1(READ_BYTES, decode_content=True):
+                yield chunk
+        except (urllib3.exceptions.HTTPError, OSError) as problem:
+            raise Broken(self._why(problem)) from problem
+        if self._interrupted:
+            raise Broken("interrupted")
+
+    def expect_bytes_within(self, seconds: float) -> None:
+        """From the next wait on, give up a read after so many seconds of silence."""
+        with self._lock:
+            for each in self._sockets:
+                if each.fileno() >= 0:
+                    each.settimeout(seconds)
+
+    def interrupt(self) -> None:
+        """End what is under way and whatever may follow.  Idempotent; any thread."""
+        with self._lock:
+            self._interrupted = True
+            for each in self._sockets:
+                _shut_down(each)
+
+    def close(self) -> None:
+        """Give the connections back; for the thread that posts."""
+        self._session.close()
+        with self._lock:
+            self._sockets.clear()
+
+    def _opened(self, opened: socket.socket) -> None:
+        with self._lock:
+            self._sockets = [each for each in self._sockets if each.fileno() >= 0]
+            self._sockets.append(opened)
+            if self._interrupted:
+                _shut_down(opened)
+
+    def _why(self, problem: Exception) -> str:
+        if self._interrupted:
+            return "interrupted"
+        if isinstance(problem, requests.ConnectTimeout):
+            return "no connection in time"
+        if isinstance(problem, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+            return "silent for too long"
+        return f"{type(problem).__name__}: {problem}"
+
+
+def error_text(response: requests.Response) -> str:
+    """The beginning of an answer's text, unpacked, for a message to people; empty where it cannot be had."""
+    try:
+        body: bytes = response.raw.read(ERROR_BODY_BYTES, decode_content=True)
+    except (urllib3.exceptions.HTTPError, OSError):
+        return ""
+    return body.decode("utf-8", "replace").strip()[:ERROR_TEXT_MAX]
+
+
+def finish(response: requests.Response) -> None:
+    """Read what is left of an answer, so that its connection can be used again."""
+    response.raw.drain_conn()
+
+
+def _shut_down(each: socket.socket) -> None:
+    # The plain socket's method, also for TLS: it wakes the reader and leaves the TLS state to the thread that uses it.
+    try:
+        socket.socket.shutdown(each, socket.SHUT_RDWR)
+    except OSError:
+        return  # Not connected any more, which is as good.
+
+
+class _Adapter(HTTPAdapter):
+    """Tells of every socket that its connections open."""
+
+    def __init__(self, opened: Callable[[socket.socket], None]) -> None:
+        self._on_open = opened
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        on_open = self._on_open
+
+        class Connection(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                on_open(self.sock)
+
+        class SecureConnection(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                on_open(self.sock)
+
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = Connection
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = SecureConnection
+
+        self.poolmanager.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
