@@ -26,8 +26,7 @@ class MasterService:
             return _DEAD
         if api is Api.OPERATOR:
             return self._cluster.master.operator(call, now=self._now())
-        more = {} if principal is None else {"principal": principal}
-        return self._cluster.master.call(call, stream_id=stream_id, now=self._now(), **more)
+        return self._cluster.master.call(call, stream_id=stream_id, principal=principal, now=self._now())
 
     def get(self, path: str, query: Mapping[str, str]) -> Reply:
         """A read-only endpoint."""
