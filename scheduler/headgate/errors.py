@@ -37,8 +37,16 @@ class StaleLeader(HeadgateError):
     """A newer leader has written: stop acting at once."""
 
 
+class RecordTooLarge(HeadgateError):
+    """A record is larger than every store takes; nothing was written."""
+
+
 class StoreDamaged(HeadgateError):
     """A stored record cannot be read: its key, what is wrong, and which versions this build reads."""
+
+
+class FrameworkRefused(HeadgateError):
+    """The master will not have us as the framework we are, or knows us as another: nothing can go on."""
 
 
 class BadJob(HeadgateError):

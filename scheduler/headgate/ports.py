@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from headgate.model.call import Call, Launch
 from headgate.model.event import MasterEvent
@@ -37,11 +37,16 @@ class Master(Protocol):
         """
 
 
+RECORD_BYTES_MAX: Final = 512 * 1024
+"""The largest value a store takes; ZooKeeper's own limit is 1 MiB with everything around it."""
+
+
 class RecordStore(Protocol):
     """Small versioned records under text keys, written by one leader at a time.
 
     Every write carries the leader's `term`; a write with a term below the newest seen is refused.
-    Keys are `/`-separated paths without a leading slash; values are bytes (at most 512 KiB).
+    Keys are `/`-separated paths without a leading slash; values are at most `RECORD_BYTES_MAX` bytes.
+    Thread-safe.
     """
 
     def load(self, prefix: str) -> Mapping[str, bytes]:
@@ -55,7 +60,8 @@ class RecordStore(Protocol):
         """Put (or, with None, delete) these records: all or none.  Safe to repeat.
 
         Raises:
-            StaleLeader: a newer term has written.
+            StaleLeader: a newer term has been given out.
+            RecordTooLarge: nothing is written.
             StoreUnavailable: outcome unknown; the write may have landed.
         """
 
@@ -72,6 +78,9 @@ class RecordStore(Protocol):
 
 class Engine(Protocol):
     """How jobs of one kind become workers.  Pure: equal arguments give equal launches."""
+
+    def mistakes(self, spec: JobSpec) -> tuple[str, ...]:
+        """What is wrong with a job for this engine, in complete sentences with the path; empty: it can run."""
 
     def launch(
         self, spec: JobSpec, attempt: Attempt, *, agent_id: AgentId, resources: Resources, bundle_url: str | None

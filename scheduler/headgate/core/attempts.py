@@ -46,7 +46,8 @@ def happen(ledger: Ledger, task: TaskRecord, event: TaskEvent, now: float, text:
             case Effect.LOSS:
                 _loss(ledger, task, now, text)
             case Effect.DONE:
-                ledger.say(now, NoteKind.ENDED, f"{task.id} ended: {task.why or text}", task.job, task.worker)
+                kind = NoteKind.KILLED if task.stage is Stage.KILLING else NoteKind.ENDED
+                ledger.say(now, kind, f"{task.id} ended: {task.why or text}", task.job, task.worker)
             case Effect.STRAY | Effect.CLEAR:
                 pass
     return made.effects

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from headgate.model.ids import AgentId, JobName, ShardId, TaskId
 from headgate.model.note import Note, NoteKind
 from headgate.model.record import HISTORY_MAX, AgentRecord, FrameworkRecord, JobRecord, Records
 from headgate.model.shard import ShardRecord
 from headgate.model.task import TaskRecord, WorkerRecord
+
+
+TEXT_MAX: Final = 400
+"""Characters of a message that came from outside."""
+
+
+def shortened(text: str) -> str:
+    """The text, or its beginning."""
+    return text if len(text) <= TEXT_MAX else f"{text[: TEXT_MAX - 2]} …"
 
 
 class Ledger:
@@ -109,5 +119,5 @@ class Ledger:
             self.jobs[job.name] = replace(job, history=(*job.history, note)[-HISTORY_MAX:])
 
     def say(self, at: float, kind: NoteKind, text: str, job: JobName | None = None, worker: int | None = None) -> None:
-        """`note` from its parts."""
-        self.note(Note(at=at, kind=kind, text=text, job=job, worker=worker))
+        """`note` from its parts; the text is cut where it would burden the records."""
+        self.note(Note(at=at, kind=kind, text=shortened(text), job=job, worker=worker))

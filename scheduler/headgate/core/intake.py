@@ -1,0 +1,177 @@
+"""Events of the master → the world: every event through its table, nothing sent.
+
+Returns what is to be acknowledged once the effect is saved.  Events may come late, twice and in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headgate.core.attempts import happen
+from headgate.core.hear import hear
+from headgate.core.ledger import shortened
+from headgate.core.task_machine import EVENT_OF, Effect, TaskEvent, move
+from headgate.core.world import World
+from headgate.errors import FrameworkRefused
+from headgate.model.call import Acknowledge
+from headgate.model.event import (
+    AgentLost,
+    Disconnected,
+    ExecutorEnded,
+    InverseOffers,
+    MasterEvent,
+    Message,
+    Offers,
+    OperationUpdate,
+    Refused,
+    Rescinded,
+    Subscribed,
+    Undecodable,
+    Update,
+)
+from headgate.model.ids import AgentId, TaskId
+from headgate.model.note import NoteKind
+from headgate.model.offer import Offer
+from headgate.model.record import FrameworkRecord
+from headgate.model.resources import Resources
+from headgate.model.snapshot import AgentSeen, Link, RoleFlow
+from headgate.model.status import TaskStatus
+from headgate.model.task import Stage
+from headgate.model.view import MasterView
+
+
+def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | None:
+    """Let one event change the world; what to acknowledge for it, once that is saved.
+
+    Raises:
+        FrameworkRefused: the master will not have us as who we are; nothing can go on.
+    """
+    match event:
+        case Subscribed():
+            _subscribed(world, event, now)
+        case Disconnected():
+            _disconnected(world, event.reason, now)
+        case Offers():
+            for offer in event.offers:
+                _offered(world, offer, now)
+        case Rescinded():
+            if world.offers.pop(event.offer_id, None) is not None:
+                world.counted["rescinded"] += 1
+        case Update():
+            return _updated(world, event.status, now)
+        case Message():
+            _message(world, event, now)
+        case AgentLost():
+            world.agents.pop(event.agent_id, None)
+        case Refused():
+            raise FrameworkRefused(
+                f"the master ended our subscription: {event.message}. "
+                "If the framework was removed, its tasks are gone and a new store is needed to start anew"
+            )
+        case Undecodable():
+            world.say(now, NoteKind.PROBLEM, f"an event of the master cannot be read: {event.problem}")
+        case ExecutorEnded() | InverseOffers() | OperationUpdate():
+            # An executor's end is a hint only, its tasks' updates follow; the others belong to what we never ask for.
+            pass
+    return None
+
+
+def _subscribed(world: World, event: Subscribed, now: float) -> None:
+    ledger = world.ledger
+    ours = ledger.framework.framework_id
+    if ours is not None and ours != event.framework_id and ledger.tasks:
+        raise FrameworkRefused(
+            f"the master knows us as {event.framework_id}, and {len(ledger.tasks)} tasks of {ours} are recorded: "
+            "starting anew would leave them running unattended. Point Headgate at the master these tasks run on, "
+            "or remove the store if they are gone"
+        )
+    ledger.framework = FrameworkRecord(framework_id=event.framework_id, submissions=ledger.framework.submissions)
+    _forget_connection(world)
+    world.link = Link(connected=True, since=now)
+    world.unanswered = set(ledger.tasks)
+    world.master = MasterView(
+        connected=True,
+        framework_id=event.framework_id,
+        master=event.master,
+        version=event.master_version,
+        since=now,
+    )
+    world.say(now, NoteKind.CONNECTED, f"subscribed at {event.master} as {event.framework_id}")
+
+
+def _disconnected(world: World, reason: str, now: float) -> None:
+    _forget_connection(world)
+    world.link = Link()
+    world.master = MasterView(framework_id=world.ledger.framework.framework_id, since=now, problem=reason)
+    world.say(now, NoteKind.DISCONNECTED, f"no connection to a master: {reason}")
+
+
+def _forget_connection(world: World) -> None:
+    """Offers are void, and suppression and filters as well."""
+    world.offers.clear()
+    world.flows.clear()
+    world.unanswered = set()
+    world.announced = None
+
+
+def _offered(world: World, offer: Offer, now: float) -> None:
+    world.counted["received"] += 1
+    world.offers[offer.id] = offer
+    before = world.agents.get(offer.agent_id)
+    offered = Resources()
+    for each in world.offers.values():
+        if (each.agent_id, each.role) == (offer.agent_id, offer.role):
+            offered += each.resources
+    world.agents[offer.agent_id] = AgentSeen(
+        agent_id=offer.agent_id,
+        hostname=offer.hostname,
+        role=offer.role,
+        offered=offered,
+        at=now,
+        attributes=offer.attributes,
+        domain=offer.domain,
+        unavailability=offer.unavailability,
+        has_gpus=offered.gpus_m > 0 or (before is not None and before.has_gpus),
+    )
+    # An offer for a role proves that it is not suppressed, whatever we asked for.
+    world.flows[offer.role] = replace(world.flows.get(offer.role, RoleFlow()), suppressed=False, offered_at=now)
+
+
+def _updated(world: World, status: TaskStatus, now: float) -> Acknowledge | None:
+    world.unanswered.discard(status.task_id)
+    _task_event(world, status.task_id, status.agent_id, EVENT_OF[status.state], status_text(status), now)
+    if not status.uuid or status.agent_id is None:
+        return None
+    return Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
+
+
+def _task_event(
+    world: World, task_id: TaskId, agent_id: AgentId | None, event: TaskEvent, text: str, now: float
+) -> None:
+    task = world.ledger.tasks.get(task_id)
+    effects = happen(world.ledger, task, event, now, text) if task else move(Stage.ENDED, event).effects
+    if Effect.STRAY in effects:
+        world.strays[task_id] = agent_id
+    if Effect.CLEAR in effects:
+        world.strays.pop(task_id, None)
+
+
+def status_text(status: TaskStatus) -> str:
+    """A status in words: state, reason, message."""
+    text = status.state.value
+    if status.reason:
+        text += f", {status.reason}"
+    if status.message:
+        text += f": {status.message}"
+    return shortened(text)
+
+
+def _message(world: World, event: Message, now: float) -> None:
+    task_id = TaskId(event.executor_id)
+    task = world.ledger.tasks.get(task_id)
+    if task is None:
+        _task_event(world, task_id, event.agent_id, TaskEvent.REPORTED, "reports", now)
+        return
+    problem = hear(world, task, event.data, now)
+    if problem is not None and not any(note.text == problem for note in world.ledger.jobs[task.job].history):
+        world.say(now, NoteKind.PROBLEM, problem, task.job)

@@ -1,0 +1,153 @@
+"""All that the scheduler knows between two ticks: the records, and what is true only while it runs.
+
+Mutable, and owned by the loop alone.  `intake` and `commands` change it, `snapshot` freezes it for a decision, `adopt`
+and `performed` take in what was decided and done.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import replace
+from typing import Final
+
+from headgate.core.ledger import Ledger
+from headgate.core.measure import Gauges
+from headgate.model.ids import AgentId, JobName, OfferId, ShardId, TaskId
+from headgate.model.measurements import Heard
+from headgate.model.note import Note, NoteKind
+from headgate.model.offer import Offer
+from headgate.model.plan import Announce, Ask, Assign, End, Flow, Place, Plan, Refuse, Step
+from headgate.model.record import Records
+from headgate.model.settings import Settings
+from headgate.model.snapshot import AgentSeen, Link, RoleFlow, Sent, Snapshot
+from headgate.model.view import MasterView
+from millstream.contract.report import ShardReport
+
+EVENTS_MAX: Final = 500
+"""Notes kept for the view."""
+
+
+class World:
+    """What is known.  Instants are those of the loop's clock."""
+
+    def __init__(self, settings: Settings, records: Records, now: float) -> None:
+        self.settings = settings
+        self.ledger = Ledger(records)
+        self.awake_since = now
+        self.link = Link()
+        self.master = MasterView()
+        self.offers: dict[OfferId, Offer] = {}
+        self.agents: dict[AgentId, AgentSeen] = {}
+        self.heard: dict[TaskId, Heard] = {}
+        self.gauges: dict[JobName, Gauges] = {}
+        self.last_reports: dict[JobName, dict[ShardId, tuple[ShardReport, float]]] = {}
+        self.flows: dict[str, RoleFlow] = {}
+        self.strays: dict[TaskId, AgentId | None] = {}
+        self.announced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self.unanswered: set[TaskId] = set()
+        self.counted: Counter[str] = Counter()
+        self.events: deque[Note] = deque(maxlen=EVENTS_MAX)
+        for job in sorted(records.jobs.values(), key=lambda job: job.submission):
+            self.events.extend(job.history)
+        self._assignments: dict[TaskId, tuple[int, float]] = {}
+        self._kills: dict[TaskId, float] = {}
+        self._asked: dict[TaskId, float] = {}
+
+    def snapshot(self, now: float) -> Snapshot:
+        """The world, frozen."""
+        records = self.ledger.frozen()
+        measuring = self.settings.measuring
+        loads = {
+            name: self.gauges[name].loads(((shard.id, shard.owner) for shard in shards), measuring)
+            for name, shards in records.shards.items()
+            if name in self.gauges
+        }
+        return Snapshot(
+            now=now,
+            settings=self.settings,
+            awake_since=self.awake_since,
+            records=records,
+            link=replace(self.link, unanswered=tuple(sorted(self.unanswered))),
+            offers=dict(self.offers),
+            agents=dict(self.agents),
+            heard=dict(self.heard),
+            loads=loads,
+            flows=dict(self.flows),
+            sent=Sent(assignments=dict(self._assignments), kills=dict(self._kills), asked=dict(self._asked)),
+            strays=dict(self.strays),
+            announced=self.announced,
+        )
+
+    def adopt(self, plan: Plan) -> None:
+        """The plan's records, which are saved, are the records now."""
+        self.ledger = Ledger(plan.records)
+        self.strays = dict(plan.strays)
+        self.publish(plan.notes)
+        self._forget()
+
+    def publish(self, notes: tuple[Note, ...] | list[Note]) -> None:
+        """Keep notes for the view, and count them."""
+        self.events.extend(notes)
+        self.counted.update(f"note {note.kind.value}" for note in notes)
+
+    def publish_written(self) -> None:
+        """Keep the notes that intake has written since the last time."""
+        self.publish(self.ledger.notes)
+        self.ledger.notes.clear()
+
+    def say(self, at: float, kind: NoteKind, text: str, job: JobName | None = None) -> None:
+        """Write a note of the scheduler's own."""
+        self.ledger.say(at, kind, text, job)
+
+    def take(self, step: Step) -> None:
+        """The step is about to be sent: offers in it are used up, whatever becomes of the call."""
+        if isinstance(step, Place | Refuse):
+            for offer_id in step.offer_ids:
+                self.offers.pop(offer_id, None)
+
+    def performed(self, step: Step, now: float) -> None:
+        """The step was sent."""
+        match step:
+            case Announce():
+                self.announced = (step.framework.roles, step.framework.capabilities)
+            case Flow():
+                flow = self.flows.get(step.role, RoleFlow())
+                self.flows[step.role] = replace(flow, suppressed=not step.wanted, changed_at=now, wanted=step.wanted)
+            case Ask():
+                self._performed_ask(step, now)
+            case End():
+                self._kills[step.task_id] = now
+                if step.task_id in self.strays:
+                    self.counted["strays killed"] += 1
+            case Assign():
+                self._assignments[TaskId(step.assignment.task_id)] = (step.assignment.version, now)
+            case Place():
+                self.counted["accepted"] += len(step.offer_ids)
+                seen = self.agents.get(step.agent_id)
+                if seen is not None:
+                    self.agents[step.agent_id] = replace(seen, offered=step.left, at=now)
+            case Refuse():
+                self.counted["declined"] += len(step.offer_ids)
+
+    def _performed_ask(self, step: Ask, now: float) -> None:
+        if not step.tasks:
+            self.link = replace(self.link, reconciled_all_at=now)
+        elif step.gate:
+            self.link = replace(self.link, asked=self.link.asked + 1, asked_at=now)
+        else:
+            self._asked.update((task_id, now) for task_id, _ in step.tasks)
+
+    def _forget(self) -> None:
+        """Drop what is known of tasks, jobs and agents that are no more."""
+        tasks = self.ledger.tasks
+        for known in (self.heard, self._assignments, self._asked):
+            for task_id in [task_id for task_id in known if task_id not in tasks]:
+                del known[task_id]
+        for task_id in [each for each in self._kills if each not in tasks and each not in self.strays]:
+            del self._kills[task_id]
+        self.unanswered &= tasks.keys()
+        jobs = self.ledger.jobs
+        for name in [name for name in self.gauges if name not in jobs or jobs[name].state.over]:
+            del self.gauges[name]
+        for name in [name for name in self.last_reports if name not in jobs]:
+            del self.last_reports[name]

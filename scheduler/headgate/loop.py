@@ -1,0 +1,234 @@
+"""One mailbox, one tick: the scheduler.
+
+Events, commands and the passing of time meet here and nowhere else.  A tick drains the mailbox, lets each item change
+the records, saves what changed, acknowledges, decides, saves the decision, sends it, and publishes a view.  Nothing
+happens in a callback, so a tick at a given instant is all there is: real time and virtual time drive the same one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Final
+
+from headgate.apply import Saver, Sender
+from headgate.core.commands import carry_out
+from headgate.core.decide import decide
+from headgate.core.intake import take_in
+from headgate.core.show import Told, show
+from headgate.core.world import World
+from headgate.errors import BadJob, StaleLeader, StoreUnavailable, UnknownJob
+from headgate.mailbox import Mailbox
+from headgate.model.call import Acknowledge
+from headgate.model.command import Cancel, Command, Receipt, Scale, Submit
+from headgate.model.event import MasterEvent
+from headgate.model.ids import FrameworkId, JobName
+from headgate.model.job import JobSpec
+from headgate.model.note import NoteKind
+from headgate.model.plan import Plan
+from headgate.model.settings import Settings
+from headgate.model.snapshot import Snapshot
+from headgate.model.stored import loaded
+from headgate.model.view import View
+from headgate.ports import Clock, Engine, Master, RecordStore
+
+RETRY_S: Final = 1.0
+"""After the store, or the master, did not answer."""
+GATHER_S: Final = 0.02
+"""Between two ticks of `run`, so that what comes together is decided together."""
+IDLE_S: Final = 30.0
+"""The longest `run` waits: views stay young."""
+BREAK_S: Final = 5.0
+"""A longer gap between ticks means that we were not listening, and silence before it proves nothing."""
+
+
+class _Asked:
+    """A command and the promise of its receipt."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.receipt: Future[Receipt] = Future()
+
+
+class Scheduler:
+    """The loop's state.  `deliver`, the commands and `view` may be called from any thread, `tick` and `run` from one.
+
+    Making one takes the lead of the store (a new term) and loads its records.
+
+    Raises:
+        StoreUnavailable: the store does not answer.
+        StoreDamaged: it holds a record that this build cannot read.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        master: Master,
+        store: RecordStore,
+        engines: Mapping[str, Engine],
+        settings: Settings,
+    ) -> None:
+        self._clock: Final = clock
+        self._engines: Final = engines
+        self._mailbox: Final = Mailbox[MasterEvent | _Asked]()
+        term = store.new_term()
+        records = loaded(store.load(""))
+        now = clock.now()
+        self._saver: Final = Saver(store, term=term, saved=records)
+        self._sender: Final = Sender(master, engines, settings.bundles_url)
+        self._world: Final = World(settings, records, now)
+        self._acknowledgements: list[Acknowledge] = []
+        self._receipts: list[tuple[_Asked, Receipt]] = []
+        self._ticks = 0
+        self._last_tick_at = now
+        self._view = View(at=now)
+        self._show(now)
+
+    @property
+    def framework_id(self) -> FrameworkId | None:
+        """Who we are to Mesos, from the store; None: nobody yet.  The driver subscribes with it."""
+        return self._world.ledger.framework.framework_id
+
+    @property
+    def view(self) -> View:
+        """As of the last tick."""
+        return self._view
+
+    def deliver(self, event: MasterEvent) -> None:
+        """Take an event of the master; it is dealt with in the next tick."""
+        self._mailbox.put(event)
+
+    def submit(self, spec: JobSpec) -> Future[Receipt]:
+        """Run a job.  The receipt comes when it is saved; BadJob if it is refused."""
+        return self._ask(Submit(spec=spec))
+
+    def scale(self, job: JobName, workers: int | None) -> Future[Receipt]:
+        """Have so many workers; None: as the policy sees fit.  BadJob, UnknownJob."""
+        return self._ask(Scale(job=job, workers=workers))
+
+    def cancel(self, job: JobName) -> Future[Receipt]:
+        """Stop a job.  UnknownJob."""
+        return self._ask(Cancel(job=job))
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick whenever something has come or is due, until `stop` is set (and `wake` called).
+
+        Raises:
+            StaleLeader, FrameworkRefused: see `tick`.
+        """
+        while not stop.is_set():
+            wake_at = self.tick(self._clock.now())
+            wait_s = IDLE_S if wake_at is None else min(IDLE_S, wake_at - self._clock.now())
+            if self._mailbox.wait(max(0.0, wait_s)):
+                stop.wait(GATHER_S)
+
+    def wake(self) -> None:
+        """Make `run` look up: at `stop`, or for a new view."""
+        self._mailbox.poke()
+
+    def tick(self, now: float) -> float | None:
+        """Deal with everything that has come, and with what is due at `now`; when to tick again if nothing comes.
+
+        `now` that lies before the last tick's counts as that.
+
+        Raises:
+            StaleLeader: another scheduler leads; nothing may be done any more.
+            FrameworkRefused: the master will not have us; nothing can be done any more.
+        """
+        now = self._begin(now)
+        for item in self._mailbox.drain():
+            self._deal_with(item, now)
+        self._world.publish_written()
+        if not self._settle(now):
+            self._show(now)
+            return now + RETRY_S
+        snapshot = self._world.snapshot(now)
+        plan = decide(snapshot)
+        wake_at = self._carry_out(plan, now)
+        self._publish(snapshot, plan)
+        return wake_at
+
+    def _begin(self, now: float) -> float:
+        now = max(now, self._last_tick_at)
+        if now - self._last_tick_at > BREAK_S:
+            self._world.awake_since = now
+        self._last_tick_at = now
+        self._ticks += 1
+        return now
+
+    def _ask(self, command: Command) -> Future[Receipt]:
+        asked = _Asked(command)
+        self._mailbox.put(asked)
+        return asked.receipt
+
+    def _deal_with(self, item: MasterEvent | _Asked, now: float) -> None:
+        if not isinstance(item, _Asked):
+            acknowledgement = take_in(self._world, item, now)
+            if acknowledgement is not None:
+                self._acknowledgements.append(acknowledgement)
+            return
+        if not item.receipt.set_running_or_notify_cancel():
+            return
+        checks = {name: engine.mistakes for name, engine in self._engines.items()}
+        try:
+            receipt = carry_out(self._world.ledger, item.command, checks, now)
+        except (BadJob, UnknownJob) as refusal:
+            item.receipt.set_exception(refusal)
+        else:
+            self._receipts.append((item, receipt))
+
+    def _settle(self, now: float) -> bool:
+        """Save what the events and commands changed; then, and only then, acknowledge and answer."""
+        if not self._save(now):
+            return False
+        acknowledgements, self._acknowledgements = self._acknowledgements, []
+        self._complain(self._sender.acknowledge(acknowledgements), now)
+        receipts, self._receipts = self._receipts, []
+        for asked, receipt in receipts:
+            asked.receipt.set_result(receipt)
+        return True
+
+    def _save(self, now: float, plan: Plan | None = None) -> bool:
+        try:
+            self._saver.save(plan.records if plan else self._world.ledger.frozen())
+        except StoreUnavailable as failure:
+            self._complain((f"the store does not answer, nothing is done: {failure}",), now)
+            return False
+        except StaleLeader as stale:
+            for asked, _ in self._receipts:
+                asked.receipt.set_exception(stale)
+            raise
+        return True
+
+    def _carry_out(self, plan: Plan, now: float) -> float | None:
+        if not self._save(now, plan):
+            return now + RETRY_S
+        self._world.adopt(plan)
+        problems = self._sender.perform(plan.steps, self._world.take, lambda step: self._world.performed(step, now))
+        self._complain(problems, now)
+        return min(plan.wake_at or now + RETRY_S, now + RETRY_S) if problems else plan.wake_at
+
+    def _complain(self, problems: tuple[str, ...], now: float) -> None:
+        for problem in problems:
+            self._world.say(now, NoteKind.PROBLEM, problem)
+        self._world.publish_written()
+
+    def _show(self, now: float) -> None:
+        """A view without a decision: before the first, or while the store is away."""
+        snapshot = self._world.snapshot(now)
+        self._publish(snapshot, Plan(records=snapshot.records, strays=snapshot.strays))
+
+    def _publish(self, snapshot: Snapshot, plan: Plan) -> None:
+        self._view = show(
+            snapshot,
+            plan,
+            Told(
+                ticks=self._ticks,
+                master=self._world.master,
+                last_reports=self._world.last_reports,
+                counted=self._world.counted,
+                events=tuple(self._world.events),
+            ),
+        )
