@@ -573,6 +573,39 @@ def test_state_and_containers() -> None:
     assert world.agent.get("/state.json", {}, now=world.now).status == 404
 
 
+def test_metrics_flags_and_statistics() -> None:
+    world = World().registered()
+    world.running("t1", "t2")
+    world.update("t2", "TASK_FINISHED")
+    world.run(command_task("t3"))
+    container_id = world.outputs(StartContainer)[-1].container_id
+    found = world.agent.get("/metrics/snapshot", {}, now=world.now + 5).body
+    assert isinstance(found, dict)
+    assert all(isinstance(value, float) for value in found.values())
+    wanted = {
+        "slave/registered": 1.0,
+        "slave/tasks_running": 1.0,
+        "slave/tasks_staging": 1.0,
+        "slave/tasks_finished": 1.0,
+        "slave/executors_running": 1.0,
+        "slave/executors_registering": 1.0,
+        "slave/cpus_total": 4.0,
+        "slave/cpus_used": 0.4,
+        "slave/gpus_percent": 0.0,
+    }
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted)
+    world.fails(container_id, "no luck")
+    found = world.agent.get("/metrics/snapshot", {}, now=world.now).body
+    assert isinstance(found, dict)
+    assert (found["slave/tasks_failed"], found["slave/container_launch_errors"]) == (1.0, 1.0)
+    assert found["slave/executors_terminated"] == 1.0
+    flags = world.agent.get("/flags", {}, now=world.now).body
+    assert isinstance(flags, dict)
+    assert flags["flags"]["work_dir"] == "/var/lib/mesos"
+    (entry,) = world.agent.get("/monitor/statistics", {}, now=world.now).body
+    assert sorted(entry) == ["executor_id", "executor_name", "framework_id", "source", "statistics"]
+
+
 @pytest.mark.parametrize(
     ("duration_s", "words"),
     [

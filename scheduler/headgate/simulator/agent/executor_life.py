@@ -105,6 +105,7 @@ def failed(
     now: float,
 ) -> None:
     """The container could not be launched."""
+    state.counters["container_launch_errors"] += 1
     if executor.termination is None:
         executor.termination = Termination(
             state="TASK_FAILED",
@@ -281,6 +282,7 @@ def end(
     """
     if executor.on(ExecutorEvent.ENDED) is not Action.REPORT_END:
         return
+    state.counters["executors_terminated"] += 1
     executor.start_at = executor.deadline = executor.heartbeat_at = None
     executor.builtin = None
     executor.containers.clear()

@@ -8,7 +8,7 @@ that nothing calls back into the middle of a decision.
 from __future__ import annotations
 
 import enum
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -43,7 +43,7 @@ class Operation:
 
 @dataclass(slots=True, kw_only=True)
 class AgentState:
-    """The agent's memory."""
+    """The agent's memory.  `counters` hold what only metrics want to know: ends of tasks by state, and of executors."""
 
     settings: AgentSettings
     randomness: Random
@@ -58,6 +58,7 @@ class AgentState:
     operation_updates: UpdateStreams = field(default_factory=UpdateStreams)
     drain_config: Json | None = None
     drain_started_at: float | None = None
+    counters: Counter[str] = field(default_factory=Counter)
     outbox: list[AgentOutput] = field(default_factory=list)
     mailbox: deque[tuple[ExecutorRecord, Json]] = field(default_factory=deque)
 

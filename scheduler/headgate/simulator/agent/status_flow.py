@@ -106,6 +106,8 @@ def _handle(state: AgentState, framework_id: str, status: Json, *, now: float) -
         return None
     status = _with_container(state, executor, status)
     if _advance(executor, status):
+        if status["state"] in TERMINAL:
+            state.counters[status["state"]] += 1
         status.setdefault("timestamp", now)
         _deliver(state, framework_id, status, timestamp_added=timestamp_added, now=now)
     return executor

@@ -1,4 +1,6 @@
-"""What an agent shows: `/state`, `/containers`, `/health`, `/version`.  Old words (`slave_id`) as in Mesos.
+"""What an agent shows: `/state`, `/containers`, `/monitor/statistics`, `/flags`, `/metrics/snapshot` and so on.
+
+Old words (`slave_id`) as in Mesos.
 
 Source: slave/http.cpp, common/http.cpp.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from headgate.simulator.agent import metrics
 from headgate.simulator.agent.executor_machine import ExecutorState
 from headgate.simulator.agent.records import ExecutorRecord, FrameworkRecord
 from headgate.simulator.agent.state import AgentState, Phase
@@ -29,19 +32,27 @@ CAPABILITIES = (
 _SCALARS = ("cpus", "gpus", "mem", "disk")
 
 
-def get(state: AgentState, path: str, query: Mapping[str, str], *, now: float) -> Reply:  # noqa: ARG001
+def get(state: AgentState, path: str, query: Mapping[str, str], *, now: float) -> Reply:
     """Answer a GET; 404 for what does not exist."""
     match path.removeprefix("/slave(1)"):
         case "/health":
             return Reply(status=200)
         case "/version":
             return Reply(status=200, body=_version(state))
-        case "/state" | "/containers" if state.phase is Phase.RECOVERING:
+        case "/flags":
+            return Reply(status=200, body={"flags": _flags(state)})
+        case "/metrics/snapshot":
+            return Reply(status=200, body=metrics.snapshot(state, now=now))
+        case "/state" | "/containers" | "/monitor/statistics" if state.phase is Phase.RECOVERING:
             return Reply(status=503, body="Agent has not finished recovery")
         case "/state":
             return Reply(status=200, body=agent_state(state))
         case "/containers":
             return Reply(status=200, body=containers(state, query))
+        case "/monitor/statistics":
+            return Reply(
+                status=200, body=[_without(entry, "status", "container_id") for entry in containers(state, {})]
+            )
     return Reply(status=404, body="404 Not Found.")
 
 
@@ -117,8 +128,18 @@ def quantities(pool: Resources) -> Json:
 # --- parts -------------------------------------------------------------------------------------------------------
 
 
+def _without(entry: Json, *names: str) -> Json:
+    return {name: value for name, value in entry.items() if name not in names}
+
+
 def _version(state: AgentState) -> Json:
-    return {"version": state.settings.version, "build_date": "", "build_time": 0.0, "build_user": ""}
+    """The build is said to be of the epoch, as nothing was built."""
+    return {
+        "version": state.settings.version,
+        "build_date": "1970-01-01 00:00:00",
+        "build_time": 0.0,
+        "build_user": "headgate",
+    }
 
 
 def _flags(state: AgentState) -> dict[str, str]:
