@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate.simulator.agent import containers, executor_life, status_flow
+from headgate.simulator.agent import containers, executor_end, status_flow
 from headgate.simulator.agent.builtin import Act, Exit, SendUpdate, SignalTask, StartTask
 from headgate.simulator.agent.records import ExecutorRecord, FrameworkRecord
 from headgate.simulator.agent.state import AgentState
@@ -47,4 +47,4 @@ def perform(
             case Exit(wait_status=status):
                 for container_id in sorted(executor.live):
                     state.outbox.append(SignalContainer(agent_id=state.id, container_id=container_id, signal=9))
-                executor_life.end(state, framework, executor, status, now=now)
+                executor_end.end(state, framework, executor, status, now=now)

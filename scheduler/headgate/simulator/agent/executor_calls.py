@@ -5,7 +5,7 @@ Source: `Http::executor` of Mesos's slave/http.cpp.
 
 from __future__ import annotations
 
-from headgate.simulator.agent import channel, executor_life, status_flow
+from headgate.simulator.agent import channel, executor_begin, status_flow
 from headgate.simulator.agent.executor_machine import Action, ExecutorEvent, ExecutorState
 from headgate.simulator.agent.state import AgentState, Phase
 from headgate.simulator.messages import ExecutorMessage, FrameworkMessage, Json, Reply, Stream
@@ -29,7 +29,7 @@ def call(state: AgentState, call: Json, *, now: float) -> Reply | Stream:
         return Reply(status=400, body="Executor cannot be found")
     if kind == "SUBSCRIBE":
         stream = uuid4_text(state.randomness)
-        executor_life.subscribe(state, framework, executor, call["subscribe"], stream=stream, now=now)
+        executor_begin.subscribe(state, framework, executor, call["subscribe"], stream=stream, now=now)
         return Stream(stream=stream)
     if executor.state is ExecutorState.REGISTERING:
         return Reply(status=403, body="Executor is not subscribed")

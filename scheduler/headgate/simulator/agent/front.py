@@ -8,8 +8,9 @@ from random import Random
 from headgate.simulator.agent import (
     builtin_host,
     draining,
+    executor_begin,
     executor_calls,
-    executor_life,
+    executor_end,
     killing,
     launching,
     operations,
@@ -166,7 +167,7 @@ class Agent:
         if framework is None or executor is None:
             return
         if container_id == executor.container_id:
-            executor_life.started(self._state, framework, executor, container_id, pid, now=now)
+            executor_begin.started(self._state, framework, executor, container_id, pid, now=now)
         elif executor.builtin is not None:
             executor.containers[container_id] = pid
             acts = executor.builtin.container_started(container_id, now=now)
@@ -180,7 +181,7 @@ class Agent:
             return
         executor.live.discard(container_id)
         if container_id == executor.container_id:
-            executor_life.failed(self._state, framework, executor, message, now=now)
+            executor_begin.failed(self._state, framework, executor, message, now=now)
         elif executor.builtin is not None:
             acts = executor.builtin.container_failed(container_id, message, now=now)
             builtin_host.perform(self._state, framework, executor, acts, now=now)
@@ -196,7 +197,7 @@ class Agent:
             acts = executor.builtin.container_exited(container_id, wait_status, now=now)
             builtin_host.perform(self._state, framework, executor, acts, now=now)
         else:
-            executor_life.end(self._state, framework, executor, wait_status, now=now)
+            executor_end.end(self._state, framework, executor, wait_status, now=now)
         builtin_host.settle(self._state, now=now)
 
     def _owner(self, container_id: str) -> tuple[FrameworkRecord | None, ExecutorRecord | None]:
@@ -207,11 +208,11 @@ class Agent:
         return None, None
 
     def _tick_executor(self, framework: FrameworkRecord, executor: ExecutorRecord, *, now: float) -> None:
-        executor_life.heartbeat(self._state, executor, now=now)
+        executor_begin.heartbeat(self._state, executor, now=now)
         if executor.start_at is not None and executor.start_at <= now:
-            executor_life.come_up(self._state, framework, executor, now=now)
+            executor_begin.come_up(self._state, framework, executor, now=now)
         if executor.deadline is not None and executor.deadline <= now:
-            executor_life.time_is_up(self._state, framework, executor, now=now)
+            executor_end.time_is_up(self._state, framework, executor, now=now)
         if executor.builtin is not None:
             acts = executor.builtin.tick(now=now)
             builtin_host.perform(self._state, framework, executor, acts, now=now)
@@ -246,7 +247,7 @@ class Agent:
                 self._shutdown_executor(message, now=now)
             case ShutdownFramework():
                 if state.phase in (Phase.RUNNING, Phase.TERMINATING) and message.framework_id in state.frameworks:
-                    executor_life.shutdown_framework(state, state.frameworks[message.framework_id], now=now)
+                    executor_end.shutdown_framework(state, state.frameworks[message.framework_id], now=now)
             case UpdateFramework():
                 self._update_framework(message, now=now)
             case ApplyOperation():
@@ -273,7 +274,7 @@ class Agent:
             return
         if outcome is Outcome.CLOSED and message.task_id in executor.terminated:
             executor.complete(message.task_id)
-        executor_life.remove_if_done(state, framework, executor)
+        executor_end.remove_if_done(state, framework, executor)
 
     def _shutdown_executor(self, message: ShutdownExecutor, *, now: float) -> None:
         state = self._state
@@ -282,7 +283,7 @@ class Agent:
             return
         executor = framework.executors.get(message.executor_id)
         if executor is not None:
-            executor_life.shutdown(state, executor, now=now)
+            executor_end.shutdown(state, executor, now=now)
 
     def _update_framework(self, message: UpdateFramework, *, now: float) -> None:
         """New facts about a framework; as it may have just come back, all waiting updates go out again."""
@@ -299,4 +300,4 @@ class Agent:
         state.phase = Phase.TERMINATING
         self._recovered_at = None
         for framework in list(state.frameworks.values()):
-            executor_life.shutdown_framework(state, framework, now=now)
+            executor_end.shutdown_framework(state, framework, now=now)

@@ -5,7 +5,7 @@ Source: `Slave::run` and `Slave::__run`.
 
 from __future__ import annotations
 
-from headgate.simulator.agent import containers, executor_life, status_flow, wait_status
+from headgate.simulator.agent import containers, executor_begin, executor_end, status_flow, wait_status
 from headgate.simulator.agent.executor_machine import Action, ExecutorEvent, ExecutorState
 from headgate.simulator.agent.records import ExecutorRecord, FrameworkRecord, FrameworkState
 from headgate.simulator.agent.state import AgentState, Phase, is_remembered
@@ -85,17 +85,17 @@ class _Launch:
         objection = self._objection()
         if objection is not None:
             self._drop(*objection)
-            executor_life.remove_if_idle(state, framework)
+            executor_end.remove_if_idle(state, framework)
             self._executor_did_not_start()
             return
         executor = framework.executors.get(self._info["executor_id"]["value"])
         if self._conflicts(framework, executor):
-            executor_life.remove_if_idle(state, framework)
+            executor_end.remove_if_idle(state, framework)
             return
         if executor is None:
-            executor = executor_life.create(state, framework, self._info, command=self._command, now=self._now)
+            executor = executor_begin.create(state, framework, self._info, command=self._command, now=self._now)
             executor.enqueue(self._tasks, group=self._group)
-            executor_life.start(state, framework, executor, self._tasks, now=self._now)
+            executor_begin.start(state, framework, executor, self._tasks, now=self._now)
         else:
             self._hand_over(executor)
 
@@ -124,7 +124,7 @@ class _Launch:
                 links = containers.links(self._tasks)
                 if links:
                     state.outbox.append(LinkVolumes(agent_id=state.id, sandbox=executor.sandbox, links=links))
-                executor_life.deliver(state, executor)
+                executor_begin.deliver(state, executor)
 
     # --- what speaks against it ----------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class _Launch:
             if executor.state is ExecutorState.TERMINATED:
                 self._executor_did_not_start()
             else:
-                executor_life.shutdown(self._state, framework.executors[executor.executor_id], now=self._now)
+                executor_end.shutdown(self._state, framework.executors[executor.executor_id], now=self._now)
             return True
         if self._wants_new is False and executor is None:
             message = "No executor is expected to launch and there is none running"

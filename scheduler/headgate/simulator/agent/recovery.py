@@ -12,15 +12,13 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-from headgate.simulator.agent import executor_life
+from headgate.simulator.agent import executor_begin, executor_end
 from headgate.simulator.agent.executor_machine import ExecutorState
 from headgate.simulator.agent.records import ExecutorRecord, FrameworkRecord, FrameworkState
 from headgate.simulator.agent.state import AgentState, Operation, Phase
 from headgate.simulator.agent.update_streams import StoredStream
 from headgate.simulator.messages import Json, SignalContainer
 from headgate.simulator.resources import Resources
-
-_UNKNOWN_CONTAINER = "Abnormal executor termination: unknown container"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +97,16 @@ def reattach(state: AgentState, orphans: tuple[str, ...], *, now: float) -> None
         if never_ran or executor.start_at is not None:
             for container_id in sorted(executor.live):
                 state.outbox.append(SignalContainer(agent_id=state.id, container_id=container_id, signal=9))
-            executor_life.end(state, framework, executor, -1, message=_UNKNOWN_CONTAINER, now=now)
+            executor_end.end(state, framework, executor, -1, message=executor_end.UNKNOWN_CONTAINER, now=now)
         elif executor.builtin is not None:
             call = {"unacknowledged_tasks": [task.json for task in executor.launched.values()]}
-            executor_life.subscribe(state, framework, executor, call, stream=None, now=now)
+            executor_begin.subscribe(state, framework, executor, call, stream=None, now=now)
 
 
 def give_up_missing(state: AgentState, *, now: float) -> None:
     """End the executors that have not subscribed again in time."""
     for framework, executor in state.executors():
-        executor_life.did_not_return(state, framework, executor, now=now)
+        executor_end.did_not_return(state, framework, executor, now=now)
 
 
 def _as_found(executor: ExecutorRecord) -> None:
