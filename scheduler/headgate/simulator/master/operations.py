@@ -24,7 +24,9 @@ class Operations:
         self._offers = offers
 
     def start(self, info: Json, agent: Agent, framework: Framework | None) -> None:
-        """Tell the agent, and remember the operation until its end is known and acknowledged."""
+        """Tell the agent.  An operation with an id is remembered until its end is known and acknowledged; of others
+        agents report nothing.
+        """
         operation_id = info.get("id", {}).get("value")
         operation = Operation(
             uuid=self._ledger.new_uuid_bytes(),
@@ -33,9 +35,8 @@ class Operations:
             agent_id=agent.id,
             latest=operation_status("OPERATION_PENDING", operation_id, agent_id=agent.id),
         )
-        agent.operations[operation.uuid] = operation
-        if framework is not None:
-            framework.operations[operation.uuid] = operation
+        if operation.id is not None and framework is not None:
+            agent.operations[operation.uuid] = framework.operations[operation.uuid] = operation
         message = ApplyOperation(framework_id=operation.framework_id, operation=info, operation_uuid=operation.uuid)
         self._ledger.command(agent, message)
 
@@ -46,41 +47,55 @@ class Operations:
             if any(offer.resources.contains(volume) for volume in wanted):
                 self._offers.rescind(offer)
 
-    def receive(self, message: OperationUpdate) -> Agent | None:
-        """Feedback from an agent: forwarded if the framework gave the operation an id, else acknowledged here.
+    def receive(self, message: OperationUpdate) -> None:
+        """Feedback from an agent: forwarded, and acknowledged here if the framework is no more.
 
-        The agent, if an operation has been taken off the table.
+        An answer to RECONCILE_OPERATIONS has no `operation_uuid` and is passed on as it is.
         """
         ledger = self._ledger
-        framework = ledger.frameworks.get(message.framework_id or "")
         agent = ledger.agents.get(message.agent_id)
-        operation = None if agent is None else agent.operations.get(message.operation_uuid)
-        if agent is None or operation is None:
-            if framework is not None and (agent is not None or not message.operation_uuid):
-                ledger.tell(framework, operation_event(message.status))
-            return None
+        owner = ledger.frameworks.get(message.framework_id or "")
+        if agent is None:
+            return
+        if not message.operation_uuid:
+            if owner is not None:
+                ledger.tell(owner, operation_event(message.status))
+            return
         status = message.status
-        if operation.id is not None:
-            status = {**status, "operation_id": {"value": operation.id}}
-        if operation.latest["state"] not in TERMINAL_OPERATION_STATES:
-            operation.latest = status
-        if not operation.statuses or operation.statuses[-1] != status:
-            operation.statuses.append(status)
-        owner = ledger.frameworks.get(operation.framework_id or "")
-        is_terminal = status["state"] in TERMINAL_OPERATION_STATES
-        if operation.id is not None and owner is not None:
+        operation = agent.operations.get(message.operation_uuid) or self._adopt(message, agent, owner)
+        if operation is not None:
+            if operation.latest["state"] not in TERMINAL_OPERATION_STATES:
+                operation.latest = status
+            if status not in operation.statuses:
+                operation.statuses.append(status)
+        if owner is not None:
             ledger.tell(owner, operation_event(status))
-            if is_terminal and "uuid" not in status:
-                self._remove(operation, agent)
-                return agent
-            return None
-        if "uuid" in status:
-            acknowledgement = AcknowledgeOperation(operation_uuid=operation.uuid, status_uuid=status["uuid"]["value"])
-            ledger.command(agent, acknowledgement)
-        if is_terminal:
+        elif message.framework_id is None or message.framework_id in ledger.completed:
+            self._acknowledge_for_owner(message, agent)
+        if operation is not None and status["state"] in TERMINAL_OPERATION_STATES and "uuid" not in status:
             self._remove(operation, agent)
-            return agent
-        return None
+
+    def _adopt(self, message: OperationUpdate, agent: Agent, owner: Framework | None) -> Operation | None:
+        """An operation that an earlier master has started, so that its feedback can be acknowledged."""
+        if owner is None or "operation_id" not in message.status:
+            return None
+        operation = Operation(
+            uuid=message.operation_uuid,
+            info={"id": message.status["operation_id"]},
+            framework_id=owner.id,
+            agent_id=agent.id,
+            latest=message.status,
+        )
+        agent.operations[operation.uuid] = owner.operations[operation.uuid] = operation
+        return operation
+
+    def _acknowledge_for_owner(self, message: OperationUpdate, agent: Agent) -> None:
+        status = message.status
+        if "uuid" in status:
+            uuid = status["uuid"]["value"]
+            self._ledger.command(agent, AcknowledgeOperation(operation_uuid=message.operation_uuid, status_uuid=uuid))
+        if status["state"] in TERMINAL_OPERATION_STATES:
+            agent.operations.pop(message.operation_uuid, None)
 
     def _remove(self, operation: Operation, agent: Agent) -> None:
         agent.operations.pop(operation.uuid, None)
