@@ -112,6 +112,7 @@ class ScriptedMaster:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._lock = threading.Lock()
+        self._closed = False
         self._connections: list[socket.socket] = []
         self._exchanges: list[Exchange] = []
         self._threads: list[threading.Thread] = []
@@ -132,6 +133,7 @@ class ScriptedMaster:
         self._listener.close()
         self._accepting.join(PATIENCE_S)
         with self._lock:
+            self._closed = True
             for exchange in self._exchanges:
                 exchange.finished.set()
             for connection in self._connections:
@@ -156,10 +158,14 @@ class ScriptedMaster:
                 connection = self._tls.wrap_socket(connection, server_side=True)
             with self._lock:
                 self._connections.append(connection)
+                if self._closed:
+                    _shut_down(connection)
             with connection, connection.makefile("rb") as reader:
                 while (exchange := _read(reader, connection, number)) is not None:
                     with self._lock:
                         self._exchanges.append(exchange)
+                        if self._closed:
+                            return
                     if exchange.call["type"] == "SUBSCRIBE":
                         self.subscribes.put(exchange)
                     else:
