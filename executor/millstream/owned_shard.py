@@ -27,7 +27,7 @@ from millstream.errors import (
     StoreUnavailable,
 )
 from millstream.ports import Clock
-from millstream.shard_results import Restored, RuntimeState, Shard
+from millstream.shard_results import Restored, RuntimeState, Shard, ShardStatus
 from millstream.shard_view import RateMeter, ShardView, with_status
 from millstream.sources.source import Discovery
 
@@ -245,12 +245,16 @@ class OwnedShard:
             problem=self._problem,
         )
         if self._runtime is not None and self._restored is not None:
-            status = self._runtime.status(self._now_s())
+            status = self._status(self._runtime)
             self.backlog_records = status.backlog_records or 0
-            if status.position is not None:
-                self._totals.read_before = max(status.position, self._totals.read_before or 0)
             report = with_status(report, status)
         return ShardView(report=report, checkpoint_at=self._checkpoint_at)
+
+    def _status(self, runtime: Shard) -> ShardStatus:
+        status = runtime.status(self._now_s())
+        if status.position is not None:
+            self._totals.read_before = max(status.position, self._totals.read_before or 0)
+        return status
 
     # ---- failures and time
 
@@ -262,7 +266,7 @@ class OwnedShard:
         except Fenced as fenced:
             self._fenced(fenced)
         except ShardFailed as problem:
-            self._failed(problem, reopen=self._runtime.status(self._now_s()).state is RuntimeState.CLOSED)
+            self._failed(problem, reopen=self._status(self._runtime).state is RuntimeState.CLOSED)
         except SourceFailed as problem:
             self._failed(problem, reopen=self._restored is None)
         except (StoreUnavailable, SinkFailed) as problem:
@@ -275,7 +279,8 @@ class OwnedShard:
     def _failed(self, problem: Exception, *, reopen: bool) -> None:
         self._failures += 1
         self._problem = str(problem)
-        if reopen:
+        if reopen and self._runtime is not None:
+            self._status(self._runtime)
             self.close()
             self._runtime = self._restored = None
         if self._hopeless:

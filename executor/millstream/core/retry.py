@@ -11,13 +11,12 @@ The program's third failure on the same batch isolates the bad records, so there
 """
 
 _FIRST_S: Final = 0.5
-_QUICK_MAX_S: Final = 10.0
 _SLOW_S: Final = 30.0
 
 
 def retry_pause_s(failures: int, *, jitter: float) -> float:
     """How long to wait after the failure of that number, counted from 1; `jitter` in [0, 1) takes up to half off."""
-    whole = _SLOW_S if is_failed(failures) else min(_FIRST_S * 2.0 ** (failures - 1), _QUICK_MAX_S)
+    whole = _SLOW_S if is_failed(failures) else _FIRST_S * 2.0 ** (failures - 1)
     return whole * (1.0 - jitter / 2)
 
 

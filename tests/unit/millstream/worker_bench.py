@@ -94,6 +94,7 @@ class MemoryProgram:
     owner: str
     delivery: Delivery = Delivery.EXACTLY_ONCE
     wrap: Callable[[Shard], Shard] = lambda shard: shard
+    fault: Callable[[str], None] = lambda _: None
     blocked: float = 0.0
 
     def discover(self) -> Discovery:
@@ -110,6 +111,7 @@ class MemoryProgram:
             store=self.store,
             delivery=self.delivery,
             read_before=None if read_before is None else Position(read_before),
+            fault=self.fault,
         )
         return self.wrap(runtime)
 
