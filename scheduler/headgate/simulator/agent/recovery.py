@@ -23,7 +23,7 @@ from headgate.simulator.resources import Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """What outlives an agent's process.  Good for one successor: it takes the records as they are.
+    """What outlives an agent's process; successors take a copy.
 
     `orphans` are containers that are still running but will not be taken up (those of frameworks that do not
     checkpoint); the successor destroys them.
