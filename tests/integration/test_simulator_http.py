@@ -45,9 +45,6 @@ class Scripted:
             return Stream(stream="s1")
         if call["type"] == "GET_HEALTH":
             return Reply(status=200, body={"type": "GET_HEALTH", "get_health": {"healthy": True}})
-        if call["type"] == "GET_MAINTENANCE_SCHEDULE":
-            body = {"type": call["type"], "get_maintenance_schedule": {"schedule": {"windows": [{"x": 1}]}}}
-            return Reply(status=200, body=body)
         return Reply(status=202)
 
     def get(self, path: str, query: Mapping[str, str]) -> Reply:
@@ -206,7 +203,9 @@ WRONG_ACCEPT = "Expecting 'Accept' to allow 'application/x-protobuf' or 'applica
         ),
         (raw("GET", "/no/such/path"), 404, "404 Not Found."),
         (raw("GET", "/"), 404, "404 Not Found."),
-        (raw("GET", "/files/browse?path=/"), 404, "404 Not Found."),
+        (raw("GET", "/files/nothing"), 404, "404 Not Found."),
+        (raw("GET", "/files/browse"), 400, "Expecting 'path=value' in query.\n"),
+        (raw("GET", "/files/browse?path=/"), 404, ""),
         (raw("POST", "/api/v1/scheduler"), 400, "Expecting 'Content-Type' to be present"),
         (call(TEARDOWN, Content_Type="text/plain"), 415, WRONG_TYPE),
         (call(TEARDOWN, Content_Type="application/json; charset=utf-8"), 415, WRONG_TYPE),
@@ -234,6 +233,34 @@ WRONG_ACCEPT = "Expecting 'Accept' to allow 'application/x-protobuf' or 'applica
         ),
         (raw("POST", "/teardown"), 400, "Missing 'frameworkId' query parameter in the request body"),
         (raw("GET", "/teardown"), 405, "405 Method Not Allowed. Expecting one of { 'POST' }, but received 'GET'."),
+        (raw("POST", "/flags"), 405, "405 Method Not Allowed. Expecting one of { 'GET' }, but received 'POST'."),
+        (
+            raw("DELETE", "/weights"),
+            405,
+            "405 Method Not Allowed. Expecting one of { 'GET', 'PUT' }, but received 'DELETE'.",
+        ),
+        (raw("POST", "/reserve", {}, b"x=1"), 400, "Missing 'slaveId' query parameter in the request body"),
+        (raw("POST", "/reserve", {}, b"slaveId=s"), 400, "Missing 'resources' query parameter in the request body"),
+        (
+            raw("POST", "/reserve", {}, b'slaveId=s&resources=[{"name":"cpus"}]'),
+            400,
+            "Error parsing 'resources' query parameter in the request body: Missing required fields: type",
+        ),
+        (
+            raw("POST", "/create-volumes", {}, b"slaveId=s&volumes={}"),
+            400,
+            "Error in parsing 'volumes' query parameter in the request body: Unexpected JSON type parsed",
+        ),
+        (
+            raw("POST", "/machine/down", {}, b'[{"hostname":3}]'),
+            400,
+            "Not expecting a JSON number for field 'hostname'",
+        ),
+        (
+            raw("PUT", "/weights", {}, b'[{"role":"a"}]'),
+            400,
+            'Failed to convert weights JSON array to protobuf \'[{"role":"a"}]\': Missing required fields: weight',
+        ),
     ],
 )
 def test_refusals(port: Port, request_bytes: bytes, status: int, body: str) -> None:
@@ -266,18 +293,17 @@ def test_operator_call_and_its_answer(port: Port) -> None:
 
 
 def test_older_endpoints_become_operator_calls(port: Port) -> None:
-    """Forms and bare JSON in, the inner part of the answer out."""
+    """Forms and bare JSON in."""
     assert ask(port, raw("POST", "/master/teardown", {}, b"frameworkId=a%2Fb"))[0] == 202
     schedule = b'{"windows":[{"machine_ids":[{"hostname":"h"}],"unavailability":{"start":{"nanoseconds":1}}}]}'
     assert ask(port, raw("POST", "/maintenance/schedule", {}, schedule))[0] == 202
     assert ask(port, raw("POST", "/reserve", {}, b"slaveId=s&resources=[]"))[0] == 202
-    assert ask(port, raw("POST", "/reserve", {}, b"slaveId=s"))[0] == 400
-    assert json.loads(ask(port, raw("GET", "/maintenance/schedule"))[2]) == {"windows": [{"x": 1}]}
+    assert ask(port, raw("PUT", "/weights", {}, b'[{"role":"a","weight":"2"}]'))[0] == 202
     assert [item[1] for item in port.service.calls] == [
         {"type": "TEARDOWN", "teardown": {"framework_id": {"value": "a/b"}}},
         {"type": "UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule": {"schedule": json.loads(schedule)}},
         {"type": "RESERVE_RESOURCES", "reserve_resources": {"agent_id": {"value": "s"}}},
-        {"type": "GET_MAINTENANCE_SCHEDULE"},
+        {"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": [{"role": "a", "weight": 2.0}]}},
     ]
 
 

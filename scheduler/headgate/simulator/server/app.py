@@ -16,8 +16,8 @@ from headgate.simulator.schema import Api, with_defaults
 from headgate.simulator.schema.protobuf import encode
 from headgate.simulator.schema.requests import check_call
 from headgate.simulator.server import files
-from headgate.simulator.server.checks import Authentication, read_request
-from headgate.simulator.server.forms import translate
+from headgate.simulator.server.checks import Authentication, method_refusal, read_request
+from headgate.simulator.server.forms import READ_ONLY, translate
 from headgate.simulator.server.paths import candidates, delegated
 from headgate.simulator.server.request import JSON, PROTOBUF, Request
 from headgate.simulator.server.responses import Wire, date_header, json_bytes, written
@@ -114,9 +114,9 @@ class Application:
 
     def _route(self, request: Request) -> tuple[Api | None, Reply | Stream | bytes]:
         parts = request.path.split("/")
-        if self._site.work_dir and parts[1:2] == ["files"]:
+        if parts[1:2] == ["files"]:
             for endpoint in candidates(request.path, "files"):
-                if endpoint in ("/browse", "/read", "/download", "/debug"):
+                if endpoint in files.ENDPOINTS:
                     return None, files.answer(endpoint, request.query, self._site.work_dir)
             return None, _NOT_FOUND
         for endpoint in candidates(request.path, self._site.process):
@@ -138,7 +138,9 @@ class Application:
             return encode("master.Response", answer.body)
         return answer
 
-    def _perform(self, api: Api, call: Json, stream_id: str | None, principal: str | None) -> Reply | Stream:
+    def _perform(
+        self, api: Api, call: Json, stream_id: str | None = None, principal: str | None = None
+    ) -> Reply | Stream:
         answer = self._service.call(api, call, stream_id=stream_id, principal=principal)
         if api is Api.OPERATOR and isinstance(answer, Reply) and isinstance(answer.body, dict):
             return Reply(
@@ -175,21 +177,13 @@ class Application:
                 return Reply(status=307, headers={"Location": f"//{self._site.leader}"})
             if elsewhere := self._elsewhere(request):
                 return elsewhere
+        if endpoint in READ_ONLY and (refused := method_refusal(request, "GET")):
+            return refused
         if Api.OPERATOR in self._site.apis.values() and (call := translate(request, endpoint)) is not None:
-            return self._form(call, authentication.principal(request))
+            checked = call if isinstance(call, Reply) else check_call(Api.OPERATOR, call)
+            return checked if isinstance(checked, Reply) else self._perform(Api.OPERATOR, checked)
         found = self._service.get(endpoint, request.query)
         return None if found.status == 404 else found
-
-    def _form(self, call: Json | Reply, principal: str | None) -> Reply | Stream:
-        """Perform a translated call; what a read says is the inner part of the operator API's answer."""
-        checked = call if isinstance(call, Reply) else check_call(Api.OPERATOR, call)
-        if isinstance(checked, Reply):
-            return checked
-        answer = self._perform(Api.OPERATOR, checked, None, principal)
-        if isinstance(answer, Reply) and isinstance(answer.body, dict):
-            inner = answer.body.get(checked["type"].lower(), {})
-            return Reply(status=answer.status, body=next(iter(inner.values()), {}))
-        return answer
 
     async def _send_stream(
         self, stream: Stream, buffer: StreamBuffer, abort: Callable[[], None], receive: Receive, send: Send

@@ -71,9 +71,10 @@ def read_request(request: Request, api: Api, *, principal: str | None = None) ->
     return call
 
 
-def method_refusal(request: Request, allowed: str) -> Reply | None:
+def method_refusal(request: Request, *allowed: str) -> Reply | None:
     """The 405 for any other method."""
-    if request.method == allowed:
+    if request.method in allowed:
         return None
-    text = f"405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{request.method}'."
-    return Reply(status=405, body=text, headers={"Allow": allowed})
+    listed = ", ".join(f"'{method}'" for method in allowed)
+    text = f"405 Method Not Allowed. Expecting one of {{ {listed} }}, but received '{request.method}'."
+    return Reply(status=405, body=text, headers={"Allow": ", ".join(allowed)})

@@ -17,17 +17,18 @@ from pathlib import Path
 
 from headgate.simulator.messages import Json, Reply
 
+ENDPOINTS = ("/browse", "/read", "/download", "/debug")
 READ_BYTES_MAX = 16 * 4096
 _NO_PATH = Reply(status=400, body="Expecting 'path=value' in query.\n")
 
 
-def answer(endpoint: str, query: Mapping[str, str], work_dir: Path) -> Reply | bytes:
-    """What `/browse`, `/read`, `/download` or `/debug` says; bytes are the download itself."""
+def answer(endpoint: str, query: Mapping[str, str], work_dir: Path | None) -> Reply | bytes:
+    """What one of the endpoints says; bytes are the download itself.  Without a work directory nothing is there."""
     if endpoint == "/debug":
-        return Reply(status=200, body={"/": str(work_dir)})
+        return Reply(status=200, body={"/": str(work_dir)} if work_dir else {})
     if "path" not in query:
         return _NO_PATH
-    path = resolve(query["path"], work_dir)
+    path = resolve(query["path"], work_dir) if work_dir else None
     if path is None:
         return Reply(status=404)
     try:

@@ -1,91 +1,134 @@
 """The older endpoints that change things, as the operator calls they amount to.
 
-Source: F.1 and B.2 of the protocol notes.
+Source: F.1 and B.2 of the protocol notes; Mesos, `src/master/http.cpp` and `weights_handler.cpp`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 from urllib.parse import parse_qs
 
 from headgate.simulator.messages import Json, Reply
+from headgate.simulator.schema import Unconvertible, convert
 from headgate.simulator.server.checks import method_refusal
 from headgate.simulator.server.request import Request
 
+Form: TypeAlias = dict[str, str]
+
+
+class _Refused(Exception):
+    """The request is malformed; the text is the body of the 400."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Endpoint:
+    """What an endpoint takes: `translate` makes the call of a request with the method `changes`."""
+
+    methods: tuple[str, ...]
+    changes: str
+    translate: Callable[[Request], Json]
+
 
 def translate(request: Request, endpoint: str) -> Json | Reply | None:
-    """The operator call (the schema has yet to check it) behind a request, or its refusal; None if there is none."""
-    if endpoint == "/maintenance/schedule" and request.method == "GET":
-        return {"type": "GET_MAINTENANCE_SCHEDULE"}
-    if endpoint == "/maintenance/status":
-        return {"type": "GET_MAINTENANCE_STATUS"}
+    """The operator call behind a request, or its refusal; None if there is none (reads are the service's own)."""
     known = _ENDPOINTS.get(endpoint)
     if known is None:
         return None
-    method, translator = known
-    if request.method == "GET" and method != "POST":
-        return None
-    return method_refusal(request, method) or translator(request)
+    if request.method != known.changes:
+        return method_refusal(request, *known.methods)
+    try:
+        return known.translate(request)
+    except _Refused as fault:
+        return Reply(status=400, body=str(fault))
 
 
-def _form(request: Request) -> dict[str, str]:
+def _form(request: Request) -> Form:
     pairs = parse_qs(request.body.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values[-1] for name, values in pairs.items()}
 
 
-def _teardown(request: Request) -> Json | Reply:
-    framework_id = _form(request).get("frameworkId")
-    if framework_id is None:
-        return Reply(status=400, body="Missing 'frameworkId' query parameter in the request body")
-    return {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework_id}}}
+def _parameter(form: Form, name: str) -> str:
+    if name not in form:
+        raise _Refused(f"Missing '{name}' query parameter in the request body")
+    return form[name]
 
 
-def _json_body(request: Request) -> object | Reply:
+def _parsed(text: str | bytes, kind: type, before: str = "") -> object:
+    """JSON of one kind."""
     try:
-        value: object = json.loads(request.body)
+        value: object = json.loads(text)
     except (ValueError, RecursionError) as fault:
-        return Reply(status=400, body=f"Failed to parse body into JSON: {fault}")
+        raise _Refused(f"{before}syntax error: {fault}") from fault
+    if not isinstance(value, kind):
+        raise _Refused(f"{before}Unexpected JSON type parsed")
     return value
 
 
-def _json_call(kind: str, field: str) -> Callable[[Request], Json | Reply]:
-    """A call whose only field is the JSON body."""
-
-    def translator(request: Request) -> Json | Reply:
-        value = _json_body(request)
-        return value if isinstance(value, Reply) else {"type": kind, kind.lower(): {field: value}}
-
-    return translator
+def _converted(message: str, items: object, before: str = "") -> list[Json]:
+    assert isinstance(items, list)
+    try:
+        return [convert(message, item) for item in items]
+    except Unconvertible as fault:
+        raise _Refused(f"{before}{fault}") from fault
 
 
-def _on_agent(kind: str, parameter: str) -> Callable[[Request], Json | Reply]:
+def _teardown(request: Request) -> Json:
+    return {"type": "TEARDOWN", "teardown": {"framework_id": {"value": _parameter(_form(request), "frameworkId")}}}
+
+
+def _schedule(request: Request) -> Json:
+    try:
+        schedule = convert("maintenance.Schedule", _parsed(request.body, dict))
+    except Unconvertible as fault:
+        raise _Refused(str(fault)) from fault
+    return {"type": "UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule": {"schedule": schedule}}
+
+
+def _machines(kind: str) -> Callable[[Request], Json]:
+    def call(request: Request) -> Json:
+        return {"type": kind, kind.lower(): {"machines": _converted("MachineID", _parsed(request.body, list))}}
+
+    return call
+
+
+def _weights(request: Request) -> Json:
+    body = request.body.decode("utf-8", "replace")
+    items = _parsed(body, list, f"Failed to parse update weights request JSON '{body}': ")
+    weights = _converted("WeightInfo", items, f"Failed to convert weights JSON array to protobuf '{body}': ")
+    return {"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": weights}}
+
+
+def _on_agent(kind: str, name: str, error: str) -> Callable[[Request], Json]:
     """A call of the form `slaveId=…&resources=[…]` (or `volumes`)."""
 
-    def translator(request: Request) -> Json | Reply:
+    def call(request: Request) -> Json:
         form = _form(request)
-        for name in ("slaveId", parameter):
-            if name not in form:
-                return Reply(status=400, body=f"Missing '{name}' query parameter in the request body")
-        try:
-            value = json.loads(form[parameter])
-        except (ValueError, RecursionError) as fault:
-            return Reply(
-                status=400, body=f"Error in parsing '{parameter}' query parameter in the request body: {fault}"
-            )
-        return {"type": kind, kind.lower(): {"agent_id": {"value": form["slaveId"]}, parameter: value}}
+        agent_id, text = _parameter(form, "slaveId"), _parameter(form, name)
+        before = f"{error} '{name}' query parameter in the request body: "
+        items = _converted("Resource", _parsed(text, list, before), before)
+        return {"type": kind, kind.lower(): {"agent_id": {"value": agent_id}, name: items}}
 
-    return translator
+    return call
 
 
-_ENDPOINTS: dict[str, tuple[str, Callable[[Request], Json | Reply]]] = {
-    "/teardown": ("POST", _teardown),
-    "/maintenance/schedule": ("POST", _json_call("UPDATE_MAINTENANCE_SCHEDULE", "schedule")),
-    "/machine/down": ("POST", _json_call("START_MAINTENANCE", "machines")),
-    "/machine/up": ("POST", _json_call("STOP_MAINTENANCE", "machines")),
-    "/weights": ("PUT", _json_call("UPDATE_WEIGHTS", "weight_infos")),
-    "/reserve": ("POST", _on_agent("RESERVE_RESOURCES", "resources")),
-    "/unreserve": ("POST", _on_agent("UNRESERVE_RESOURCES", "resources")),
-    "/create-volumes": ("POST", _on_agent("CREATE_VOLUMES", "volumes")),
-    "/destroy-volumes": ("POST", _on_agent("DESTROY_VOLUMES", "volumes")),
+def _post(translate: Callable[[Request], Json]) -> _Endpoint:
+    return _Endpoint(methods=("POST",), changes="POST", translate=translate)
+
+
+READ_ONLY = ("/flags", "/maintenance/status", "/containers", "/monitor/statistics")
+"""Endpoints that insist on GET; others that only read take any method."""
+
+_ENDPOINTS = {
+    "/teardown": _post(_teardown),
+    "/maintenance/schedule": _Endpoint(methods=("GET", "POST"), changes="POST", translate=_schedule),
+    "/machine/down": _post(_machines("START_MAINTENANCE")),
+    "/machine/up": _post(_machines("STOP_MAINTENANCE")),
+    "/weights": _Endpoint(methods=("GET", "PUT"), changes="PUT", translate=_weights),
+    "/reserve": _post(_on_agent("RESERVE_RESOURCES", "resources", "Error parsing")),
+    "/unreserve": _post(_on_agent("UNRESERVE_RESOURCES", "resources", "Error in parsing")),
+    "/create-volumes": _post(_on_agent("CREATE_VOLUMES", "volumes", "Error in parsing")),
+    "/destroy-volumes": _post(_on_agent("DESTROY_VOLUMES", "volumes", "Error in parsing")),
 }
