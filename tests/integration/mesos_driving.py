@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from scripted_master import Exchange, Mailbox, ManualClock, ScriptedMaster
+from scripted_master import PATIENCE_S, Exchange, Mailbox, ManualClock, ScriptedMaster
 
 from headgate.adapters.interruptible_http import Access
 from headgate.adapters.mesos_detection import ListedMasters, Masters
 from headgate.adapters.mesos_http import MesosHttpMaster
 from headgate.adapters.mesos_subscription import Timing
-from headgate.model.call import Framework
+from headgate.errors import MasterUnavailable
+from headgate.model.call import Framework, Revive
 from headgate.model.event import Subscribed
 
 QUICK = Timing(connect_s=5.0, answer_s=20.0, heartbeats_missed_max=3, backoff_s=0.005, backoff_max_s=0.02)
@@ -73,6 +74,20 @@ def subscribed_to(master: ScriptedMaster, **options: Any) -> Iterator[tuple[Driv
         stream.grant()
         driven.mailbox.wait_for(1, Subscribed)
         yield driven, stream
+
+
+def wait_until_refused_with(driven: Driven, text: str) -> None:
+    """Calls are refused, at last with this reason why there is no subscription."""
+    said = ""
+    for _ in range(1000):
+        try:
+            driven.driver.send(Revive())
+        except MasterUnavailable as problem:
+            said = str(problem)
+        if text in said:
+            return
+        threading.Event().wait(PATIENCE_S / 1000)
+    raise AssertionError(f"waited for {text!r}: {said}")
 
 
 def event_threads() -> list[threading.Thread]:

@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mesos_driving import IMPATIENT, QUICK, driving
+from mesos_driving import IMPATIENT, QUICK, driving, wait_until_refused_with
 from requests.auth import HTTPBasicAuth
-from scripted_master import Exchange, ScriptedMaster
+from scripted_master import PATIENCE_S, Exchange, ScriptedMaster
 
 from headgate.adapters.interruptible_http import Access
 from headgate.adapters.mesos_detection import ListedMasters
+from headgate.adapters.mesos_detection_zk import parse_zk_url, zk_masters
 from headgate.adapters.mesos_subscription import HOPS_MAX
 from headgate.errors import CallRejected, MasterUnavailable
 from headgate.model.call import Revive
@@ -26,7 +27,6 @@ from headgate.model.event import Disconnected, Refused, Subscribed
 pytestmark = pytest.mark.integration
 
 SECRET = "sesame-94711"
-SLOW_TO_RETRY = replace(QUICK, backoff_s=0.2, backoff_max_s=0.2)
 BASIC = Access(auth=HTTPBasicAuth("principal", SECRET))
 
 
@@ -278,12 +278,8 @@ def test_tls_with_a_ca_file(certificate: Path) -> None:
 
 def test_tls_without_the_ca_file(certificate: Path) -> None:
     """A certificate nobody vouches for is not spoken to, and calls say why there is no subscription."""
-    with tls_master(certificate) as master, driving(master, timing=SLOW_TO_RETRY) as driven:
-        said = ""
-        while "CERTIFICATE_VERIFY_FAILED" not in said:
-            with pytest.raises(MasterUnavailable) as raised:
-                driven.driver.send(Revive())
-            said = str(raised.value)
+    with tls_master(certificate) as master, driving(master) as driven:
+        wait_until_refused_with(driven, "CERTIFICATE_VERIFY_FAILED")
         assert master.subscribes.empty()
 
 
@@ -295,3 +291,53 @@ def test_credentials_do_not_go_from_tls_to_plain(certificate: Path) -> None:
         with driving(located=located, access=access):
             secure.next_subscribe().reply(307, Location=f"{plain.url}/api/v1/scheduler")
             assert not basic(plain.next_subscribe())
+
+
+class Announced:
+    """Masters that somebody else finds."""
+
+    def __init__(self) -> None:
+        self.url: str | None = None
+        self.changed: Callable[[], None] | None = None
+        self.asked = threading.Semaphore(0)
+
+    def start(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
+
+    def next(self) -> str | None:
+        self.asked.release()
+        return self.url
+
+    def trusts(self, url: str) -> bool:
+        return self.url is not None and url.startswith(self.url)
+
+    def close(self) -> None:
+        self.changed = None
+
+
+def test_a_new_leader_ends_the_wait() -> None:
+    """There was none, and the next attempt is hours away; then one is announced."""
+    located = Announced()
+    hours = replace(QUICK, backoff_s=36_000.0, backoff_max_s=36_000.0)
+    with ScriptedMaster() as master, driving(located=located, timing=hours, access=BASIC) as driven:
+        assert located.asked.acquire(timeout=PATIENCE_S)
+        assert located.changed is not None
+        located.url = master.url
+        located.changed()
+        request = master.next_subscribe()
+        assert basic(request)
+        request.grant()
+        driven.mailbox.wait_for(1, Subscribed)
+    assert located.changed is None
+
+
+def test_zookeeper_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tried for ever, and stopped at once; the client's threads go, too."""
+    monkeypatch.setattr("headgate.adapters.mesos_detection_zk.ANSWER_S", 0.1)
+    before = set(threading.enumerate())
+    located = zk_masters(parse_zk_url(f"zk://127.0.0.1:{closed_port()}/mesos"))
+    with driving(located=located) as driven:
+        wait_until_refused_with(driven, "no Mesos master is known")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive(), thread

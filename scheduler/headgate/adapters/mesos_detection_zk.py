@@ -118,7 +118,7 @@ class ZkMasters:
         content, _ = self._client.get_async(f"{self._path.rstrip('/')}/{node}").get(timeout=ANSWER_S)
         try:
             address = msgspec.json.decode(content, type=_MasterInfo).address
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return []
         # A certificate is for a name; without TLS the address spares us the name service.
         hosts = [address.hostname, address.ip] if self._scheme == "https" else [address.ip, address.hostname]
