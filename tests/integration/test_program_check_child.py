@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headgate.adapters.bundles import build_bundle
-from headgate.adapters.program_check import check_program
+from headgate.adapters.program_check import CheckedProgram, check_program
 from headgate.errors import BadJob
 from headgate.model.ids import JobName
 from headgate.model.job import JobSpec, Program
@@ -33,7 +33,7 @@ stream = Stream(RowsSource({"0": rows})).filter(pl.col("word") != "").to(Sink(ro
 """
 
 
-def check(folder: Path, text: str, program: Program | None = None, **job: object) -> str:
+def check(folder: Path, text: str, program: Program | None = None, **job: object) -> CheckedProgram:
     folder.mkdir(exist_ok=True)
     (folder / "main.py").write_text(text, encoding="utf-8")
     program = program or Program(file="main.py")
@@ -141,9 +141,10 @@ def test_a_python_without_millstream_is_told_how_to_get_it(tmp_path: Path) -> No
 
 
 def test_a_program_that_loads_gives_its_plan(tmp_path: Path) -> None:
-    plan = check(tmp_path, "print('noise')\n" + GOOD, delivery=Delivery.AT_LEAST_ONCE)
-    assert plan.splitlines()[0] == "source rows"
-    assert "word: String" in plan
+    found = check(tmp_path, "print('noise')\n" + GOOD, delivery=Delivery.AT_LEAST_ONCE)
+    assert found.plan.splitlines()[0] == "source rows"
+    assert "word: String" in found.plan
+    assert found.sinks == ("collect",)
 
 
 def test_a_delivery_that_a_sink_cannot_keep_is_refused(tmp_path: Path) -> None:

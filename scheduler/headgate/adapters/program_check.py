@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.adapters.bundles import Bundle, unpack
@@ -45,10 +46,18 @@ else:
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedProgram:
+    """A program that loads.  `plan` is its steps as text, `sinks` says where its results go."""
+
+    plan: str
+    sinks: tuple[str, ...]
+
+
 def check_program(
     bundle: Bundle, job: JobSpec, source: Path, *, python: str = sys.executable, timeout_s: float = TIMEOUT_S
-) -> str:
-    """The program's plan as text: it loads, is a complete stream, and its sinks can keep what `delivery` promises.
+) -> CheckedProgram:
+    """What the program is: it loads, is a complete stream, and its sinks can keep what `delivery` promises.
 
     Runs `python` with the job's environment variables, in a folder that holds the bundle's files.  `source` is the
     folder the bundle was made from, where a missing module may lie.
@@ -109,7 +118,7 @@ def _end(child: subprocess.Popen[str]) -> None:
             pipe.close()
 
 
-def _judged(found: Mapping[str, object], folder: Path, source: Path, job: JobSpec, python: str) -> str:
+def _judged(found: Mapping[str, object], folder: Path, source: Path, job: JobSpec, python: str) -> CheckedProgram:
     if "missing" in found:
         remedy = f"install it there: {python} -m pip install 'headgate[worker]'"
         raise BadJob((f"program: {python} cannot load millstream ({found['missing']}); {remedy}",))
@@ -127,7 +136,7 @@ def _judged(found: Mapping[str, object], folder: Path, source: Path, job: JobSpe
     )
     if weak:
         raise BadJob(weak)
-    return str(found["plan"])
+    return CheckedProgram(plan=str(found["plan"]), sinks=tuple(str(name) for name, _, _ in sinks))
 
 
 def _relative(text: str, folder: Path) -> str:

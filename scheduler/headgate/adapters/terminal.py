@@ -34,30 +34,49 @@ def follow_job(
     done: Callable[[JobView], bool] = lambda job: job.state.over,
     every_s: float = _DRAW_EVERY_S,
 ) -> JobState | None:
-    """Show a job until `done`; its last state, None if it is gone.
+    """Show a job until `done`; its last state, None if it is there no more.
 
-    On a terminal it is drawn in place, elsewhere told line by line.  What `look` raises ends it, as Ctrl-C does.
+    A job that is not there yet is waited for.  On a terminal it is drawn in place, elsewhere told line by line.  What
+    `look` raises ends it, as Ctrl-C does.
     """
-    waiting = threading.Event()
-    if not screen.is_terminal:
-        lines = PlainLines(name)
-        while True:
-            view = look()
-            for line in lines.tell(view):
-                screen.print(line, markup=False, soft_wrap=True)
-            job = view.find_job(name)
-            if job is None or done(job):
-                return job.state if job else None
-            waiting.wait(every_s)
-    picture = LiveView(name)
-    with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
-        while True:
-            view = look()
-            live.update(picture.draw(view, width=screen.width), refresh=True)
-            job = view.find_job(name)
-            if job is None or done(job):
-                return job.state if job else None
-            waiting.wait(every_s)
+    if screen.is_terminal:
+        picture = LiveView(name)
+        with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
+            return _watch(
+                name,
+                look,
+                lambda view: live.update(picture.draw(view, width=screen.width), refresh=True),
+                done,
+                every_s,
+            )
+    lines = PlainLines(name)
+
+    def tell(view: View) -> None:
+        for line in lines.tell(view):
+            screen.print(line, markup=False, soft_wrap=True)
+
+    return _watch(name, look, tell, done, every_s)
+
+
+def _watch(
+    name: str,
+    look: Callable[[], View],
+    show: Callable[[View], None],
+    done: Callable[[JobView], bool],
+    every_s: float,
+) -> JobState | None:
+    pause = threading.Event()
+    last: JobState | None = None
+    while True:
+        view = look()
+        show(view)
+        job = view.find_job(name)
+        if job is not None and done(job):
+            return job.state
+        if job is None and last is not None:
+            return None
+        last = job.state if job else None
+        pause.wait(every_s)
 
 
 class PlainLines:

@@ -22,15 +22,16 @@ def validate_command(job_file: Path, no_check: bool, as_json: bool) -> None:
     from headgate.commands.preparation import prepare
 
     prepared = prepare(job_file, check=not no_check)
+    plan = prepared.program.plan if prepared.program else None
     if as_json:
         spec, bundle = prepared.spec, prepared.bundle
         files = {"sha256": bundle.sha256, "files": bundle.names, "bytes": len(bundle.data)}
-        print_json({"job": spec, "bundle": files, "plan": prepared.plan})
+        print_json({"job": spec, "bundle": files, "plan": plan})
         return
     click.echo(f"{click.style('valid', fg='green')}  {job_file}: {described(prepared.spec)}")
     click.echo(f"bundle {prepared.bundle.sha256[:12]}: {', '.join(prepared.bundle.names)}")
-    if prepared.plan is not None:
-        click.echo(f"\n{prepared.plan}")
+    if plan is not None:
+        click.echo(f"\n{plan}")
 
 
 @click.command("schema")

@@ -10,7 +10,7 @@ from typing import Any
 
 from headgate.adapters.bundles import Bundle, build_bundle
 from headgate.adapters.job_documents import load_job
-from headgate.adapters.program_check import check_program
+from headgate.adapters.program_check import CheckedProgram, check_program
 from headgate.errors import BadJob
 from headgate.model.job import JobSpec
 
@@ -19,14 +19,14 @@ from headgate.model.job import JobSpec
 class PreparedJob:
     """A job that can be submitted.
 
-    `document` is what the file says, `spec` what it means (bundle's hash included), `plan` the program's steps as
-    text (None when the program was not loaded).
+    `document` is what the file says, `spec` what it means (bundle's hash included), `program` what is known of the
+    program (None when it was not loaded).
     """
 
     document: Mapping[str, Any]
     spec: JobSpec
     bundle: Bundle
-    plan: str | None
+    program: CheckedProgram | None
 
 
 def prepare(path: Path, *, check: bool = True, python: str = sys.executable) -> PreparedJob:
@@ -38,8 +38,8 @@ def prepare(path: Path, *, check: bool = True, python: str = sys.executable) -> 
     document, spec = load_job(path)
     try:
         bundle = build_bundle(path.resolve().parent, spec.program)
-        plan = check_program(bundle, spec, path.resolve().parent, python=python) if check else None
+        program = check_program(bundle, spec, path.resolve().parent, python=python) if check else None
     except BadJob as problem:
         raise BadJob(tuple(f"{document.source}: {mistake}" for mistake in problem.mistakes)) from problem
     spec = replace(spec, program=replace(spec.program, sha256=bundle.sha256))
-    return PreparedJob(document=document.value, spec=spec, bundle=bundle, plan=plan)
+    return PreparedJob(document=document.value, spec=spec, bundle=bundle, program=program)

@@ -221,7 +221,8 @@ def test_following_ends_with_the_job_and_says_how() -> None:
     assert state is JobState.COMPLETED
     assert out.getvalue().count("thing 0") == 1
     assert "completed" in out.getvalue()
-    assert follow_job(Console(file=out), "gone", lambda: VIEW, every_s=0.0) is None
+    views = iter([View(at=AT), VIEW, View(at=AT)])
+    assert follow_job(Console(file=out), "delays", lambda: next(views), every_s=0.0) is None
 
 
 def test_following_draws_in_place_on_a_terminal() -> None:

@@ -1,0 +1,5 @@
+"""`python -m headgate` is the `headgate` program."""
+
+from headgate.cli import main
+
+main()

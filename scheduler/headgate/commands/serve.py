@@ -1,0 +1,177 @@
+"""`headgate serve`: the scheduler, until a signal ends it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import click
+
+from headgate.commands.options import read_secret
+
+
+@click.command("serve", context_settings={"show_default": True})
+@click.option(
+    "--master",
+    envvar="HEADGATE_MASTER",
+    show_envvar=True,
+    required=True,
+    metavar="ADDRESS",
+    help="The Mesos masters: zk://host:2181,…/mesos, or host:5050,…",
+)
+@click.option(
+    "--store",
+    envvar="HEADGATE_STORE",
+    show_envvar=True,
+    metavar="STORE",
+    help="What survives a restart: sqlite:PATH, or memory (nothing).  [default: sqlite in --data-dir]",
+)
+@click.option(
+    "--data-dir",
+    envvar="HEADGATE_DATA_DIR",
+    show_envvar=True,
+    default=".headgate/serve",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Bundles, and checkpoints of jobs without a store of their own; then all agents must see it as one folder.",
+)
+@click.option(
+    "--listen",
+    envvar="HEADGATE_LISTEN",
+    show_envvar=True,
+    default="127.0.0.1:10480",
+    metavar="HOST:PORT",
+    help="Where the API answers; beyond loopback it needs a token.",
+)
+@click.option(
+    "--advertise",
+    envvar="HEADGATE_ADVERTISE",
+    show_envvar=True,
+    metavar="URL",
+    help="Where agents reach the API, to fetch bundles.  [default: that of --listen]",
+)
+@click.option(
+    "--api-token-file",
+    envvar="HEADGATE_API_TOKEN_FILE",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="File with the token that the API asks for.",
+)
+@click.option(
+    "--framework-name",
+    envvar="HEADGATE_FRAMEWORK_NAME",
+    show_envvar=True,
+    default="headgate",
+    help="As Mesos shows it.",
+)
+@click.option(
+    "--role",
+    envvar="HEADGATE_ROLE",
+    show_envvar=True,
+    default="*",
+    help="A role to register with, besides those of the jobs.",
+)
+@click.option(
+    "--user",
+    envvar="HEADGATE_USER",
+    show_envvar=True,
+    help="The user of the agents that workers run as.  [default: who runs this]",
+)
+@click.option("--principal", envvar="HEADGATE_PRINCIPAL", show_envvar=True, help="Who we are to the master.")
+@click.option(
+    "--secret-file",
+    envvar="HEADGATE_SECRET_FILE",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="File with the principal's secret.",
+)
+@click.option(
+    "--master-ca-file",
+    envvar="HEADGATE_MASTER_CA_FILE",
+    show_envvar=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificates that a master with TLS is checked against.",
+)
+@click.option(
+    "--worker-python",
+    envvar="HEADGATE_WORKER_PYTHON",
+    show_envvar=True,
+    default="python3",
+    metavar="PATH",
+    help="The agents' Python with millstream, for workers without an image.",
+)
+@click.option(
+    "--failover-timeout",
+    envvar="HEADGATE_FAILOVER_TIMEOUT",
+    show_envvar=True,
+    default="7d",
+    metavar="DURATION",
+    help="How long the master keeps our tasks while no scheduler is there.",
+)
+@click.option(
+    "--log-level",
+    envvar="HEADGATE_LOG_LEVEL",
+    show_envvar=True,
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    help="The least that is logged.",
+)
+@click.option(
+    "--log-format",
+    envvar="HEADGATE_LOG_FORMAT",
+    show_envvar=True,
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="How lines of the log look.",
+)
+def serve_command(**given: Any) -> int:
+    """Run the scheduler against a Mesos master.
+
+    It ends well at SIGTERM or Ctrl-C: tasks run on, and the next start on the same store takes them over under the same
+    framework id.
+    """
+    from headgate.adapters.logs import log_to_stream
+    from headgate.main import Service
+
+    log_to_stream(level=given["log_level"].upper(), as_json=given["log_format"] == "json")
+    with Service(_options(given)) as service:
+        stop_at_signals(service)
+        service.wait()
+    return 0
+
+
+def stop_at_signals(service: Any) -> None:
+    """Let SIGTERM and SIGINT end the wait for the service; a second one does no harm."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.end())
+
+
+def _options(given: dict[str, Any]) -> Any:
+    from dataclasses import replace
+
+    from headgate.adapters.api_server import read_address
+    from headgate.core.units import find_seconds
+    from headgate.main import Options, default_framework
+
+    failover_timeout_s = find_seconds(given["failover_timeout"])
+    if failover_timeout_s is None:
+        problem = f"{given['failover_timeout']!r} is not a duration; write 30s, 5m, 2h or 7d"
+        raise click.BadParameter(problem, param_hint="--failover-timeout")
+    framework = replace(
+        default_framework(role=given["role"], user=given["user"]),
+        name=given["framework_name"],
+        principal=given["principal"],
+        failover_timeout_s=failover_timeout_s,
+    )
+    return Options(
+        master=given["master"],
+        store=given["store"],
+        data_dir=given["data_dir"],
+        framework=framework,
+        listen=read_address(given["listen"]),
+        advertise=given["advertise"],
+        token=read_secret(given["api_token_file"], "--api-token-file"),
+        secret=read_secret(given["secret_file"], "--secret-file"),
+        master_ca=given["master_ca_file"],
+        worker_python=given["worker_python"],
+    )
