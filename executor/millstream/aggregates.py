@@ -50,12 +50,24 @@ def _text(value: str | pl.Expr) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def _wide(value: pl.Expr, schema: pl.Schema) -> pl.Expr:
+def _numeric(value: str | pl.Expr, schema: pl.Schema) -> tuple[pl.Expr, pl.DataType]:
+    """The expression and its type, which must be one to calculate with."""
+    dtype = pl.DataFrame(schema=schema).select(_expr(value).alias("value")).schema["value"]
+    if not (dtype.is_numeric() or dtype == pl.Boolean):
+        raise TypeError(f"needs numbers, and {_text(value)} is {dtype}")
+    return _expr(value), dtype
+
+
+def _wide(value: str | pl.Expr, schema: pl.Schema) -> pl.Expr:
     """Small integers as Int64 and Float32 as Float64, so that long sums neither wrap nor lose digits."""
-    dtype = pl.LazyFrame(schema=schema).select(value.alias("value")).collect_schema()["value"]
+    expr, dtype = _numeric(value, schema)
     if dtype == pl.Boolean or (dtype.is_integer() and dtype != pl.UInt64):
-        return value.cast(pl.Int64)
-    return value.cast(pl.Float64) if dtype == pl.Float32 else value
+        return expr.cast(pl.Int64)
+    return expr.cast(pl.Float64) if dtype == pl.Float32 else expr
+
+
+def _float(value: str | pl.Expr, schema: pl.Schema) -> pl.Expr:
+    return _numeric(value, schema)[0].cast(pl.Float64)
 
 
 def count(value: str | pl.Expr | None = None) -> Aggregate:
@@ -77,7 +89,7 @@ def sum(value: str | pl.Expr) -> Aggregate:  # noqa: A001 - the word users know
     """The sum; 0 when there is nothing to sum.  Integers in 64 bits."""
     return Aggregate(
         label=f"sum({_text(value)})",
-        partials=lambda name, schema: [_wide(_expr(value), schema).sum().alias(f"{name}.sum")],
+        partials=lambda name, schema: [_wide(value, schema).sum().alias(f"{name}.sum")],
         merges=lambda name: [pl.col(f"{name}.sum").sum()],
         result=lambda name: pl.col(f"{name}.sum"),
     )
@@ -107,8 +119,8 @@ def mean(value: str | pl.Expr) -> Aggregate:
     """The arithmetic mean, Float64; null without values."""
     return Aggregate(
         label=f"mean({_text(value)})",
-        partials=lambda name, _: [
-            _expr(value).cast(pl.Float64).sum().alias(f"{name}.sum"),
+        partials=lambda name, schema: [
+            _float(value, schema).sum().alias(f"{name}.sum"),
             _expr(value).count().cast(pl.Int64).alias(f"{name}.n"),
         ],
         merges=lambda name: [pl.col(f"{name}.sum").sum(), pl.col(f"{name}.n").sum()],
@@ -134,7 +146,7 @@ def variance(value: str | pl.Expr, *, ddof: int = 1) -> Aggregate:
     """
     return Aggregate(
         label=f"variance({_text(value)})",
-        partials=lambda name, _: _moments(_expr(value).cast(pl.Float64), name),
+        partials=lambda name, schema: _moments(_float(value, schema), name),
         merges=_merged_moments,
         result=lambda name: _variance(name, ddof),
     )
@@ -144,7 +156,7 @@ def std(value: str | pl.Expr, *, ddof: int = 1) -> Aggregate:
     """The standard deviation: the square root of `variance`."""
     return Aggregate(
         label=f"std({_text(value)})",
-        partials=lambda name, _: _moments(_expr(value).cast(pl.Float64), name),
+        partials=lambda name, schema: _moments(_float(value, schema), name),
         merges=_merged_moments,
         result=lambda name: _variance(name, ddof).sqrt(),
     )
@@ -184,21 +196,22 @@ def last(value: str | pl.Expr) -> Aggregate:
 
 
 def _by_time(which: str, value: str | pl.Expr) -> Aggregate:
-    def pick(values: pl.Expr, times: pl.Expr) -> list[pl.Expr]:
-        if which == "last":  # arg_max finds the first of several; of the reversed ones that is the last read
-            values, times = values.reverse(), times.reverse()
-        at = times.arg_min() if which == "first" else times.arg_max()
-        return [values.get(at, null_on_oob=True), times.get(at, null_on_oob=True)]
+    def pick(values: pl.Expr, times: pl.Expr, name: str) -> list[pl.Expr]:
+        # Not by arg_max on reversed times: Polars 2.1 takes a reversed descending column for a descending one.
+        at = times.min() if which == "first" else times.max()
+        chosen = values.filter(times == at)
+        return [
+            (chosen.first() if which == "first" else chosen.last()).alias(f"{name}.value"),
+            at.alias(f"{name}.at"),
+        ]
 
     def partial(name: str, _: pl.Schema) -> list[pl.Expr]:
         known = _expr(value).is_not_null()
-        chosen, at = pick(_expr(value).filter(known), pl.col(TIME).filter(known))
-        return [chosen.alias(f"{name}.value"), at.alias(f"{name}.at")]
+        return pick(_expr(value).filter(known), pl.col(TIME).filter(known), name)
 
     def merge(name: str) -> list[pl.Expr]:
         known = pl.col(f"{name}.at").is_not_null()
-        chosen, at = pick(pl.col(f"{name}.value").filter(known), pl.col(f"{name}.at").filter(known))
-        return [chosen.alias(f"{name}.value"), at.alias(f"{name}.at")]
+        return pick(pl.col(f"{name}.value").filter(known), pl.col(f"{name}.at").filter(known), name)
 
     return Aggregate(
         label=f"{which}({_text(value)})",

@@ -157,11 +157,9 @@ def _run(
 
 def _applied(step: Apply, rows: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
     try:
-        result = step.function(rows, keep)
+        return step.function(rows, keep)
     except Exception as problem:
         raise StepFailed(step, problem) from problem
-    assert isinstance(result, pl.DataFrame)
-    return result
 
 
 def _mapped(step: MapBatches, rows: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from millstream.aggregates import TIME, Aggregate
 from millstream.core.window_state import WindowState
 from millstream.durations import duration_text
-from millstream.schema import Frame, schema_after
+from millstream.schema import schema_after
 from millstream.sinks.sink import Sink
 from millstream.sources.source import Source
 from millstream.windows import Tumbling
@@ -22,12 +22,12 @@ from millstream.windows import Tumbling
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apply:
-    """A step of Polars expressions.  `function` works on eager and lazy frames alike.
+    """A step of Polars expressions.
 
-    The step keeps the extra columns named second, with which the runtime follows rows to where they came from.
+    `function` keeps the extra columns named second, with which the runtime follows rows to where they came from.
     """
 
-    function: Callable[[Frame, Sequence[str]], Frame]
+    function: Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]
     label: str
     where: str
     schema: pl.Schema
@@ -207,8 +207,8 @@ class Plan:
 
 
 def _aggregated(
-    frame: pl.LazyFrame, *, keys: tuple[str, ...], name: str, aggregate: Aggregate, records: pl.Schema
-) -> pl.LazyFrame:
+    frame: pl.DataFrame, *, keys: tuple[str, ...], name: str, aggregate: Aggregate, records: pl.Schema
+) -> pl.DataFrame:
     return frame.group_by(*keys).agg(*aggregate.partials(name, records))
 
 

@@ -6,36 +6,35 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from types import FrameType
 
 import polars as pl
 
 from millstream.errors import ProgramError
 
-Frame = pl.LazyFrame | pl.DataFrame
-
-_OWN_FOLDER = str(Path(__file__).resolve().parent)
+_OWN_PACKAGE = __name__.partition(".")[0]
 _QUOTED = re.compile(r'"([^"]+)"')
 
 
 def caller() -> str:
     """`file:line` of the innermost frame outside this library: the line of the program being built."""
-    depth = 1
-    while True:
-        frame = sys._getframe(depth)
-        if not frame.f_code.co_filename.startswith(_OWN_FOLDER):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        depth += 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == _OWN_PACKAGE:
+        frame = frame.f_back
+    assert frame is not None
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def schema_after(schema: pl.Schema, operation: Callable[[pl.LazyFrame], Frame], *, what: str, where: str) -> pl.Schema:
-    """The schema that `operation` makes of `schema`; nothing is computed.
+def schema_after(
+    schema: pl.Schema, operation: Callable[[pl.DataFrame], pl.DataFrame], *, what: str, where: str
+) -> pl.Schema:
+    """The schema that `operation` makes of `schema`, tried on no rows.
 
     Raises:
         ProgramError: Polars refuses; names the step, the user's line and, for a wrong column, the nearest right one.
     """
     try:
-        return operation(pl.LazyFrame(schema=schema)).lazy().collect_schema()
+        return operation(pl.DataFrame(schema=schema)).schema
     except pl.exceptions.ColumnNotFoundError as problem:
         wanted = _missing_column(str(problem), schema)
         raise ProgramError(f"{what}: {no_column(wanted, schema)}", where=where) from problem

@@ -17,7 +17,7 @@ from millstream.aggregates import Aggregate
 from millstream.durations import Duration, microseconds
 from millstream.errors import ProgramError
 from millstream.plan import Apply, EventTime, MapBatches, Plan, Step, WindowedAggregation, WriteTo
-from millstream.schema import Frame, caller, no_column, require_column, schema_after
+from millstream.schema import caller, no_column, require_column, schema_after
 from millstream.sinks.sink import Sink
 from millstream.sources.source import Source
 from millstream.windows import Tumbling
@@ -132,7 +132,7 @@ class Stream:
     def select(self, *columns: IntoExpr, **named: IntoExpr) -> Stream:
         """Keep or make exactly these columns."""
 
-        def function(frame: Frame, keep: Sequence[str]) -> Frame:
+        def function(frame: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
             return frame.select(*columns, *keep, **named)
 
         return self._apply("select", (*columns, *named), function)
@@ -143,6 +143,11 @@ class Stream:
 
     def explode(self, column: str, *more: str) -> Stream:
         """One row per element of a list column; an empty list gives one row with null."""
+        where = caller()
+        for name in (column, *more):
+            dtype = require_column(self._schema, name, what="explode", where=where)
+            if not isinstance(dtype, pl.List | pl.Array):
+                raise ProgramError(f'explode: "{name}" is {dtype}, not a list', where=where)
         return self._apply("explode", (column, *more), lambda frame, _: frame.explode(column, *more))
 
     def map_batches(
@@ -304,7 +309,9 @@ class Stream:
 
     # ---- inside
 
-    def _apply(self, verb: str, parts: Iterable[object], function: Callable[[Frame, Sequence[str]], Frame]) -> Stream:
+    def _apply(
+        self, verb: str, parts: Iterable[object], function: Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]
+    ) -> Stream:
         where = caller()
         self._require_complete(verb, where)
         after = schema_after(self._schema, lambda frame: function(frame, ()), what=verb, where=where)

@@ -106,9 +106,10 @@ def run(
         ShardFailed, ProgramError: as in production.
     """
     parts, frame = _parts(stream, rows)
-    plan, sinks = _in_memory(stream.plan(), frame, ended=ends)
+    source = RowsSource({_SHARD: frame}, ended=ends, arrived=0)
+    plan, sinks = _in_memory(stream.plan(), source)
     store = MemoryStore()
-    clock = _Clock(plan, store, delivery, batch_size, checkpoint_every)
+    clock = _Clock(plan, source, store, delivery, batch_size, checkpoint_every)
     for part in parts:
         clock.play(part)
     counters, accumulators = clock.finish()
@@ -133,19 +134,22 @@ Part = int | Marker
 class _Clock:
     """One shard through its lives, on a clock that only the test moves."""
 
-    def __init__(self, plan: Plan, store: MemoryStore, delivery: Delivery, batch_size: int, every: int) -> None:
-        self._plan, self._store, self._delivery = plan, store, delivery
+    def __init__(
+        self, plan: Plan, source: RowsSource, store: MemoryStore, delivery: Delivery, batch_size: int, every: int
+    ) -> None:
+        self._plan, self._source, self._store, self._delivery = plan, source, store, delivery
         self._batch_size, self._every = batch_size, every
         self._now = _START
         self._lives = 0
-        self._limit = 0
+        self._arrived = 0
         self._furthest = Position(0)
         self._batches = 0
         self._runtime = self._next_life()
 
     def play(self, part: Part) -> None:
         if isinstance(part, int):
-            self._limit += part
+            self._arrived += part
+            self._source.arrived = self._arrived
             self._read()
         elif part.name == "advance":
             self._now += part.seconds
@@ -168,12 +172,15 @@ class _Clock:
         return status.counters, status.accumulators
 
     def _read(self) -> None:
-        while (position := self._runtime.status(self._now).position or 0) < self._limit:
-            self._runtime.step(self._now, min(self._batch_size, self._limit - position))
-            self._furthest = max(self._furthest, self._runtime.status(self._now).position or Position(0))
+        while self._position() < self._arrived:
+            self._runtime.step(self._now, self._batch_size)
+            self._furthest = max(self._furthest, self._position())
             self._batches += 1
             if self._batches % self._every == 0:
                 self._runtime.checkpoint(self._now)
+
+    def _position(self) -> Position:
+        return self._runtime.status(self._now).position or Position(0)
 
     def _next_life(self) -> ShardRuntime:
         self._lives += 1
@@ -216,7 +223,7 @@ def _parts(
     )
 
 
-def _in_memory(plan: Plan, frame: pl.DataFrame, *, ended: bool) -> tuple[Plan, dict[str, CollectingSink]]:
+def _in_memory(plan: Plan, source: RowsSource) -> tuple[Plan, dict[str, CollectingSink]]:
     """The plan with its source and sinks replaced."""
     sinks = {write.name: CollectingSink(write.schema) for write in plan.writes()}
 
@@ -224,5 +231,4 @@ def _in_memory(plan: Plan, frame: pl.DataFrame, *, ended: bool) -> tuple[Plan, d
         return replace(write, sink=sinks[write.name])
 
     steps = tuple(replaced(step) if isinstance(step, WriteTo) else step for step in plan.steps)
-    late = replaced(plan.late) if plan.late else None
-    return Plan(source=RowsSource({_SHARD: frame}, ended=ended), steps=steps, late=late), sinks
+    return Plan(source=source, steps=steps, late=replaced(plan.late) if plan.late else None), sinks

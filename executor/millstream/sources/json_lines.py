@@ -197,7 +197,7 @@ def _line_count(data: bytes, *, likely: int) -> int:
 
 
 def _has_surrogate(data: bytes) -> bool:
-    return b"\\u" in data and _SURROGATE.search(data) is not None
+    return b"\\" in data and b"\\u" in data and _SURROGATE.search(data) is not None
 
 
 def _is_paired(line: bytes) -> bool:

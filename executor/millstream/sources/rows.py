@@ -15,10 +15,12 @@ from millstream.sources.source import Backlog, Batch, Discovery, Schema, SourceS
 class RowsSource:
     """Shards of rows; a position is the number of the next row.
 
-    `ended=False` leaves the source open: it is caught up at its last row and never finished.
+    Of every shard the first `arrived` rows are there to be read (None: all), which may be raised at any time.  The
+    source has ended when all have arrived, unless `ended` is False: then it is never finished.
     """
 
-    def __init__(self, shards: Mapping[str, pl.DataFrame], *, ended: bool = True) -> None:
+    def __init__(self, shards: Mapping[str, pl.DataFrame], *, ended: bool = True, arrived: int | None = None) -> None:
+        self.arrived = arrived
         assert shards, "a source needs a shard"
         self._shards = dict(shards)
         self._ended = ended
@@ -44,16 +46,21 @@ class RowsSource:
         """See `Source`."""
         if shard not in self._shards:
             raise SourceFailed(f"there is no shard {shard!r}; there are {', '.join(sorted(self._shards))}")
-        return RowsReader(self._shards[shard], position or Position(0), ended=self._ended)
+        return RowsReader(self, self._shards[shard], position or Position(0))
+
+    @property
+    def ended(self) -> bool:
+        """Whether a shard ends with its last row."""
+        return self._ended
 
 
 class RowsReader:
     """Reads one shard of rows."""
 
-    def __init__(self, rows: pl.DataFrame, position: Position, *, ended: bool) -> None:
+    def __init__(self, source: RowsSource, rows: pl.DataFrame, position: Position) -> None:
+        self._source = source
         self._rows = rows
         self._position = position
-        self._ended = ended
 
     @property
     def position(self) -> Position:
@@ -63,12 +70,12 @@ class RowsReader:
     @property
     def finished(self) -> bool:
         """See `Reader`."""
-        return self._ended and self._position >= self._rows.height
+        return self._source.ended and self._position >= self._rows.height
 
     def poll(self, max_records: int, max_bytes: int) -> Batch:  # noqa: ARG002 - rows have no bytes to count
         """See `Reader`."""
         start = self._position
-        frame = self._rows.slice(start, max_records)
+        frame = self._rows.slice(start, min(max_records, self.end_position() - start))
         self._position = Position(start + frame.height)
 
         def origin(row: int) -> tuple[Position, bytes]:
@@ -78,11 +85,12 @@ class RowsReader:
 
     def end_position(self) -> Position:
         """See `Reader`."""
-        return Position(self._rows.height)
+        arrived = self._source.arrived
+        return Position(self._rows.height if arrived is None else min(arrived, self._rows.height))
 
     def backlog(self) -> Backlog:
         """See `Reader`."""
-        return Backlog(records=self._rows.height - self._position, bytes=None)
+        return Backlog(records=self.end_position() - self._position, bytes=None)
 
     def close(self) -> None:
         """See `Reader`."""

@@ -39,14 +39,14 @@ class DirectoryStore:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                os.link(hidden, target)
+                taken = not _linked(hidden, target)
             finally:
                 os.unlink(hidden)
             _sync_directory(target.parent)
-        except FileExistsError as problem:
-            raise AlreadyExists(name) from problem
         except OSError as problem:
             raise StoreUnavailable(f"cannot create {target}: {problem}") from problem
+        if taken:
+            raise AlreadyExists(name)
 
     def get(self, name: str) -> bytes:
         """See `ObjectStore`."""
@@ -88,6 +88,14 @@ class DirectoryStore:
         for path in reversed(missing):
             path.mkdir(exist_ok=True)
             _sync_directory(path.parent)
+
+
+def _linked(hidden: str, target: Path) -> bool:
+    try:
+        os.link(hidden, target)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _sync_directory(folder: Path) -> None:
