@@ -62,7 +62,7 @@ def test_while_the_stream_is_silent() -> None:
     with ScriptedMaster() as master, subscribed_to(master, timing=PATIENT) as (driven, _):
         driven.driver.stop(failover=True)
         assert not event_threads()
-        assert isinstance(driven.mailbox.events[-1], Disconnected)
+        assert driven.mailbox.events[-1] == Disconnected(reason="stopped")
 
 
 def test_within_a_record() -> None:

@@ -236,7 +236,9 @@ class MesosHttpMaster:
         with self._lock:
             connection, self._connection = self._connection, None
             self._reserved.clear()
-            if not self._stopping.is_set():
+            if self._stopping.is_set():
+                reason = self._why_not
+            else:
                 self._why_not = reason
         if connection is not None:
             if self._clock.monotonic() - connection.since >= self._timing.settled_s:

@@ -103,7 +103,7 @@ def subscribe(
     seen: list[str] = []
     while len(seen) <= HOPS_MAX:
         seen.append(url)
-        trusted = masters.trusts(url)
+        trusted = access.auth is not None and masters.trusts(url)
         response = _ask(session, url, access, timing, body, trusted=trusted)
         if response.status_code == 200:
             stream_id = response.headers.get(STREAM_ID)
@@ -111,7 +111,7 @@ def subscribe(
                 raise TryLater(f"{url} answered without {STREAM_ID}: is it a Mesos master?")
             return Subscription(session, response, url=url, trusted=trusted, stream_id=stream_id)
         if response.status_code not in _REDIRECTS:
-            raise _refusal(url, response, trusted=trusted or access.auth is None)
+            raise _refusal(url, response, withheld=access.auth is not None and not trusted)
         url = _target(url, response)
         response.close()
     raise TryLater(f"redirected more than {HOPS_MAX} times: {' → '.join(_brief(each) for each in seen)}")
@@ -148,13 +148,13 @@ def _target(url: str, response: requests.Response) -> str:
     return target
 
 
-def _refusal(url: str, response: requests.Response, *, trusted: bool) -> TryLater | Denied:
+def _refusal(url: str, response: requests.Response, *, withheld: bool) -> TryLater | Denied:
     status, text = response.status_code, error_text(response)
     response.close()
     what = f"{_brief(url)} answered {status}" + (f": {text}" if text else "")
     if status in _LATER or status >= 500:
         return TryLater(what)
-    if status == 401 and not trusted:
+    if status == 401 and withheld:
         return Denied(
             f"{what}; our credentials were not sent there, because it is none of the masters we were told of: "
             f"add {_brief(url)} to them"
