@@ -48,7 +48,7 @@ class Operations:
                 self._offers.rescind(offer)
 
     def receive(self, message: OperationUpdate) -> None:
-        """Feedback from an agent: forwarded, and acknowledged here if the framework is no more.
+        """Feedback from an agent: forwarded, or acknowledged here if the framework is no more or gave no operation id.
 
         An answer to RECONCILE_OPERATIONS has no `operation_uuid` and is passed on as it is.
         """
@@ -68,7 +68,9 @@ class Operations:
                 operation.latest = status
             if status not in operation.statuses:
                 operation.statuses.append(status)
-        if owner is not None:
+        if "operation_id" not in status:
+            self._acknowledge_for_owner(message, agent)
+        elif owner is not None:
             ledger.tell(owner, operation_event(status))
         elif message.framework_id is None or message.framework_id in ledger.completed:
             self._acknowledge_for_owner(message, agent)
