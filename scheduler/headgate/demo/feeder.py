@@ -20,8 +20,8 @@ from headgate.demo.flights import flights, lines
 
 TICK_S = 0.1
 
-PHASES: tuple[tuple[float, float], ...] = ((8.0, 1_500.0), (34.0, 8_300.0), (1_000.0, 2_400.0))
-"""(seconds, records per second): a calm start, a flood, and a tail in which the workers catch up."""
+PHASES: tuple[tuple[float, float], ...] = ((6.0, 1_500.0), (26.0, 9_500.0), (1_000.0, 2_000.0))
+"""(seconds, records per second): a calm start, a flood, and a trickle that few workers can follow."""
 
 
 def due(elapsed_s: float, phases: tuple[tuple[float, float], ...] = PHASES) -> int:
