@@ -74,26 +74,32 @@ class Sender:
         self._bundles_url: Final = bundles_url.rstrip("/")
 
     def perform(
-        self, steps: Iterable[Step], before: Callable[[Step], None], after: Callable[[Step], None]
+        self,
+        steps: Iterable[Step],
+        *,
+        attempted: Callable[[Step], None],
+        performed: Callable[[Step], None],
+        refused: Callable[[Step], None],
     ) -> tuple[str, ...]:
-        """Send the steps in order, telling `before` and `after` of each; problems in words.
+        """Send the steps in order, telling of each before and after; problems in words.
 
         A call that the master refuses is skipped, since it would be refused again; when it cannot be reached, the rest
         is dropped.
         """
         problems = []
         for step in steps:
-            before(step)
+            attempted(step)
             try:
                 for call in self.calls(step):
                     self._master.send(call)
             except CallRejected as refusal:
                 problems.append(f"the master refused to {_verb(step)}: {refusal}")
+                refused(step)
                 continue
             except MasterUnavailable as failure:
                 problems.append(f"could not {_verb(step)}, the rest of the plan is dropped: {failure}")
                 break
-            after(step)
+            performed(step)
         return tuple(problems)
 
     def acknowledge(self, acknowledgements: Iterable[Acknowledge]) -> tuple[str, ...]:

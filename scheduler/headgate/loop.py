@@ -206,7 +206,12 @@ class Scheduler:
         if not self._save(now, plan):
             return now + RETRY_S
         self._world.adopt(plan)
-        problems = self._sender.perform(plan.steps, self._world.take, lambda step: self._world.performed(step, now))
+        problems = self._sender.perform(
+            plan.steps,
+            attempted=self._world.attempted,
+            performed=lambda step: self._world.performed(step, now),
+            refused=self._world.refused,
+        )
         self._complain(problems, now)
         return min(plan.wake_at or now + RETRY_S, now + RETRY_S) if problems else plan.wake_at
 

@@ -55,6 +55,7 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | None:
             for offer in event.offers:
                 _offered(world, offer, now)
         case Rescinded():
+            world.doubtful.discard(event.offer_id)
             if world.offers.pop(event.offer_id, None) is not None:
                 world.counted["rescinded"] += 1
         case Update():
@@ -109,6 +110,7 @@ def _disconnected(world: World, reason: str, now: float) -> None:
 def _forget_connection(world: World) -> None:
     """Offers are void, and suppression and filters as well."""
     world.offers.clear()
+    world.doubtful.clear()
     world.flows.clear()
     world.unanswered = set()
     world.announced = None

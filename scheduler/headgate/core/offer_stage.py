@@ -48,7 +48,8 @@ def use_offers(
 
     `open_gate`: launches may go out.
     """
-    pools = pools_of(snapshot.offers.values(), snapshot.agents)
+    sure = [offer for offer_id, offer in snapshot.offers.items() if offer_id not in snapshot.doubtful]
+    pools = pools_of(sure, snapshot.agents)
     known = known_pools(pools, snapshot.agents)
     wants = [_want(ledger, name, outcome, known, snapshot) for name, outcome in sorted(outcomes.items())]
     wants = [want for want in wants if want.workers]
@@ -182,6 +183,10 @@ def _refusals(
         else:
             long += pool.offer_ids
     found = []
+    if snapshot.doubtful:
+        reason = "a call about them failed: if they are still ours, they come again"
+        doubtful = tuple(sorted(snapshot.doubtful))
+        found.append(Refuse(offer_ids=doubtful, refuse_s=patience.refuse_short_s, reason=reason))
     if brief:
         reason = "may help soon" if open_gate else "launches wait for the master's word of recorded tasks"
         found.append(Refuse(offer_ids=tuple(sorted(brief)), refuse_s=patience.refuse_short_s, reason=reason))

@@ -11,7 +11,7 @@ may be older than the update before it), so every pair is a legal input; most le
         │                                        ▼                                 │
         │                                   UNREACHABLE ──running──▶ RUNNING       │
         │                                        │ cut off                         │
-        ├── stuck, kill ──▶ KILLING ◀── mute, kill, overdue ── RUNNING, DRAINING   │
+        ├── stuck, kill ──▶ KILLING ◀── mute, kill, killing, overdue ── (any)      │
         │                      │ overdue: shut down, and counted as ended          │
         ▼                      ▼                 ▼                                 ▼
         └────────────── finished, failed, killed, vanished ──▶ ENDED ◀─────────────┘

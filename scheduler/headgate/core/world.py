@@ -37,6 +37,7 @@ class World:
         self.link = Link()
         self.master = MasterView()
         self.offers: dict[OfferId, Offer] = {}
+        self.doubtful: set[OfferId] = set()
         self.agents: dict[AgentId, AgentSeen] = {}
         self.heard: dict[TaskId, Heard] = {}
         self.gauges: dict[JobName, Gauges] = {}
@@ -69,6 +70,7 @@ class World:
             records=records,
             link=replace(self.link, unanswered=tuple(sorted(self.unanswered))),
             offers=dict(self.offers),
+            doubtful=frozenset(self.doubtful),
             agents=dict(self.agents),
             heard=dict(self.heard),
             loads=loads,
@@ -99,11 +101,20 @@ class World:
         """Write a note of the scheduler's own."""
         self.ledger.say(at, kind, text, job)
 
-    def take(self, step: Step) -> None:
-        """The step is about to be sent: offers in it are used up, whatever becomes of the call."""
+    def attempted(self, step: Step) -> None:
+        """The step is about to be sent: until it is known how that went, its offers are not to be used again."""
         if isinstance(step, Place | Refuse):
-            for offer_id in step.offer_ids:
-                self.offers.pop(offer_id, None)
+            self.doubtful.update(offer_id for offer_id in step.offer_ids if offer_id in self.offers)
+
+    def _used(self, step: Place | Refuse) -> None:
+        for offer_id in step.offer_ids:
+            self.offers.pop(offer_id, None)
+            self.doubtful.discard(offer_id)
+
+    def refused(self, step: Step) -> None:
+        """The master answered the step with a refusal, as it would again."""
+        if isinstance(step, Refuse):
+            self._used(step)
 
     def performed(self, step: Step, now: float) -> None:
         """The step was sent."""
@@ -122,11 +133,13 @@ class World:
             case Assign():
                 self._assignments[TaskId(step.assignment.task_id)] = (step.assignment.version, now)
             case Place():
+                self._used(step)
                 self.counted["accepted"] += len(step.offer_ids)
                 seen = self.agents.get(step.agent_id)
                 if seen is not None:
                     self.agents[step.agent_id] = replace(seen, offered=step.left, at=now)
             case Refuse():
+                self._used(step)
                 self.counted["declined"] += len(step.offer_ids)
 
     def _performed_ask(self, step: Ask, now: float) -> None:

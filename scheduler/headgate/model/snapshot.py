@@ -72,6 +72,8 @@ class Sent:
 class Snapshot:
     """The world as we know it.  `strays` are tasks of our framework that no record speaks of, with their agents.
 
+    `doubtful`: offers in a call that failed; whether they are still ours nobody knows.
+
     `awake_since`: since when the scheduler has been listening without a break; silence before that proves nothing.
     """
 
@@ -81,6 +83,7 @@ class Snapshot:
     records: Records = field(default_factory=Records)
     link: Link = field(default_factory=Link)
     offers: Mapping[OfferId, Offer] = field(default_factory=dict)
+    doubtful: frozenset[OfferId] = frozenset()
     agents: Mapping[AgentId, AgentSeen] = field(default_factory=dict)
     heard: Mapping[TaskId, Heard] = field(default_factory=dict)
     loads: Mapping[JobName, Mapping[ShardId, ShardLoad]] = field(default_factory=dict)
