@@ -140,3 +140,9 @@ def _durations_problem(check: Json, fields: tuple[str, ...]) -> str | None:
         if check.get(field, 0) < 0:
             return f"Expecting '{field}' to be non-negative"
     return None
+
+
+def linux_info(message: Json) -> Json:
+    """The LinuxInfo of a TaskInfo's or ExecutorInfo's container; empty if there is none."""
+    info: Json = message.get("container", {}).get("linux_info", {})
+    return info

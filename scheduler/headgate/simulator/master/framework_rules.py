@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from headgate.simulator.master import constraints as offer_constraints
 from headgate.simulator.master import identifiers, quantities
-from headgate.simulator.master.allocator import Subscriber
+from headgate.simulator.master.books import Subscriber
 from headgate.simulator.master.constraints import Invalid
 from headgate.simulator.master.records import capabilities_of, roles_of
 from headgate.simulator.messages import Json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headgate.simulator.master import framework_rules
-from headgate.simulator.master.allocator import Subscriber
+from headgate.simulator.master.books import Subscriber
 from headgate.simulator.master.constraints import Invalid
 from headgate.simulator.master.ledger import Ledger
 from headgate.simulator.master.offers import Offers

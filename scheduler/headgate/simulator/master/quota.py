@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headgate.simulator.master import quantities, views
-from headgate.simulator.master.allocator import Quota
+from headgate.simulator.master.books import Quota
 from headgate.simulator.master.framework_rules import amount_problem
 from headgate.simulator.master.ledger import Ledger
 from headgate.simulator.master.offers import Offers

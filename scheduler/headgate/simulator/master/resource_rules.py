@@ -53,6 +53,23 @@ def _disk_problem(resource: Json) -> str | None:
     return None if found is None else f"Invalid persistence ID for persistent volume: {found}"
 
 
+def pool_problem(listed: list[Json], *, invalid: str, duplicate: str, roles: str, mixed: str) -> str | None:
+    """All checks of a task's or an executor's own resources, with the openings of their messages."""
+    found = problem(listed)
+    if found is not None:
+        return f"{invalid}: {found}"
+    pool = Resources.of(listed)
+    for title, check in (
+        (duplicate, persistence_problem),
+        (roles, allocation_problem),
+        (mixed, mixture_problem),
+    ):
+        found = check(pool)
+        if found is not None:
+            return f"{title}: {found}"
+    return None
+
+
 def persistence_problem(resources: Resources) -> str | None:
     """Persistence ids must be unique for each role."""
     seen: set[tuple[str, str]] = set()
