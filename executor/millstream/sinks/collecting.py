@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from millstream.contract.checkpoint import ShardId
 from millstream.contract.worker_spec import Delivery
 from millstream.sinks.sink import OutputData, WriterContext
 
@@ -45,7 +44,7 @@ class CollectingWriter:
     def __init__(
         self, context: WriterContext, prepared: dict[str, pl.DataFrame], visible: dict[str, pl.DataFrame]
     ) -> None:
-        self._shard: ShardId = context.shard
+        self._whose = f"{context.sink_name}/{context.shard}"
         self._epoch = context.epoch
         self._prepared, self._visible = prepared, visible
         self._open: list[pl.DataFrame] = []
@@ -58,7 +57,7 @@ class CollectingWriter:
         """See `SinkWriter`."""
         if not self._open:
             return ()
-        name = f"{self._shard}/{number}-{self._epoch}"
+        name = f"{self._whose}/{number}-{self._epoch}"
         self._prepared[name] = pl.concat(self._open)
         self._open = []
         return ({"name": name},)
@@ -76,9 +75,9 @@ class CollectingWriter:
         listed = {str(output["name"]) for output in outputs}
         for place, known in ((self._prepared, listed), (self._visible, None)):
             for name in list(place):
-                shard, _, rest = name.rpartition("/")
+                whose, _, rest = name.rpartition("/")
                 commit, _, epoch = rest.partition("-")
-                if shard != self._shard or int(epoch) > self._epoch:
+                if whose != self._whose or int(epoch) > self._epoch:
                     continue
                 if (known is not None and name not in known) or (known is None and int(commit) > number):
                     del place[name]

@@ -91,8 +91,9 @@ class FileReader:
         data = self._content.read(self._position, size)
         at_end = len(data) < size
         while b"\n" not in data and not at_end and len(data) < LINE_BYTES_MAX:
-            more = self._content.read(self._position + len(data), len(data))
-            at_end = len(more) < len(data)
+            wanted = min(len(data), LINE_BYTES_MAX - len(data))
+            more = self._content.read(self._position + len(data), wanted)
+            at_end = len(more) < wanted
             data += more
         if at_end and final:
             self._finished, self._waiting_bytes = not data, 0

@@ -211,8 +211,10 @@ def _is_paired(line: bytes) -> bool:
 
 
 def _judge_type(decoded: Mapping[str, pl.DataType]) -> Any:
+    # msgspec cannot take names with characters that JSON escapes; such columns are left to Polars alone.
+    judged = {name: dtype for name, dtype in decoded.items() if json.dumps(name, ensure_ascii=False) == f'"{name}"'}
     fields = []
-    for index, dtype in enumerate(decoded.values()):
+    for index, dtype in enumerate(judged.values()):
         kind: Any = Any
         if dtype.is_integer():
             kind = Optional[int]  # noqa: UP045 - msgspec reads it at run time
@@ -221,5 +223,5 @@ def _judge_type(decoded: Mapping[str, pl.DataType]) -> Any:
         elif dtype == pl.Boolean:
             kind = Optional[bool]  # noqa: UP045
         fields.append((f"f{index}", kind, None))
-    names = {f"f{index}": name for index, name in enumerate(decoded)}
+    names = {f"f{index}": name for index, name in enumerate(judged)}
     return msgspec.defstruct("Line", fields, rename=names)
