@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from millstream.core.executor_api import ExecutorEvent, TaskId, TaskState, UpdateId
@@ -21,6 +22,18 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never jump, for intervals."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceUsage:
+    """CPU seconds of this process, bytes of memory it holds, and seconds its container had to wait for CPU.
+
+    `throttled_s` is 0 where the kernel does not tell.
+    """
+
+    cpu_s: float
+    rss_bytes: int
+    throttled_s: float
 
 
 class Executor(Protocol):

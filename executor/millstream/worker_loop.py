@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from millstream.adapters.resource_usage import ResourceUsage
 from millstream.contract import wire
 from millstream.contract.assignment import Assignment
 from millstream.contract.report import Report
@@ -34,7 +33,7 @@ from millstream.core.executor_api import (
     UpdateId,
 )
 from millstream.core.lifecycle import Act, Happening, Phase, after
-from millstream.ports import Clock, Executor
+from millstream.ports import Clock, Executor, ResourceUsage
 from millstream.processing import View, Wish
 
 KILL_GRACE_S: Final = 30.0

@@ -5,24 +5,13 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from millstream.ports import ResourceUsage
+
 _PROC: Final = Path("/proc/self")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceUsage:
-    """CPU seconds of this process, bytes of memory it holds, and seconds its container had to wait for CPU.
-
-    `throttled_s` is 0 where the kernel does not tell.
-    """
-
-    cpu_s: float
-    rss_bytes: int
-    throttled_s: float
 
 
 class UsageMeter:

@@ -12,7 +12,6 @@ from random import Random
 
 import polars as pl
 
-from millstream.adapters.resource_usage import ResourceUsage
 from millstream.contract import wire
 from millstream.contract.assignment import Assignment, ShardAssignment
 from millstream.contract.checkpoint import Position, ShardId
@@ -21,6 +20,7 @@ from millstream.contract.worker_spec import CheckpointSpec, Delivery, ProgramRef
 from millstream.core.executor_api import Acknowledged, Launch, Message, Subscribed, Task, TaskId, TaskState, UpdateId
 from millstream.owned_shard import Program
 from millstream.plan import Plan
+from millstream.ports import ResourceUsage
 from millstream.processing import Processing
 from millstream.shard import ShardRuntime
 from millstream.shard_results import Shard
