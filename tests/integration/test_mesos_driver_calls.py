@@ -3,10 +3,11 @@
 import gzip
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from mesos_driving import IMPATIENT, driving, event_threads, subscribed_to
+from mesos_driving import IMPATIENT, QUICK, driving, event_threads, subscribed_to
 from scripted_master import PATIENCE_S, Exchange, ScriptedMaster, rescind
 
 from headgate.errors import CallRejected, MasterUnavailable
@@ -190,8 +191,9 @@ def test_a_call_may_be_sent_from_where_events_arrive() -> None:
 
 
 def test_a_lost_stream_ends_the_call_under_way() -> None:
-    """The thread that sends is not left waiting for a master that is gone."""
-    with ScriptedMaster() as master, subscribed_to(master) as (driven, stream):
+    """The thread that sends is not left waiting for a master that is gone, however patient it is."""
+    patient = replace(QUICK, answer_s=600.0)
+    with ScriptedMaster() as master, subscribed_to(master, timing=patient) as (driven, stream):
         master.answer = lambda exchange: None
         outcome: list[Exception] = []
 

@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 from mesos_driving import IMPATIENT, QUICK, driving, subscribed_to
@@ -108,6 +109,8 @@ def test_garbage_for_a_record_length(garbage: bytes) -> None:
     with ScriptedMaster() as master, subscribed_to(master) as (driven, stream):
         stream.record(rescind("1"))
         stream.chunk(garbage)
+        stream.connection.settimeout(PATIENCE_S)
+        assert stream.connection.recv(1) == b"", "the driver has let go of the old stream"
         master.next_subscribe().grant()
         events = driven.mailbox.wait_for(2, Subscribed)
         assert names(events) == ["Subscribed", "1", "Disconnected", "Subscribed"]
@@ -124,6 +127,26 @@ def test_a_record_that_cannot_be_read_does_not_end_the_stream() -> None:
         assert isinstance(events[1], Undecodable)
 
 
+def test_a_fault_of_our_own_does_not_end_it_for_good() -> None:
+    """The stream is given up, told as lost, and begun anew."""
+
+    class Faulty(Mailbox):
+        def deliver(self, event: MasterEvent) -> None:
+            if isinstance(event, Rescinded) and event.offer_id == "1":
+                raise RuntimeError("a mistake")
+            super().deliver(event)
+
+    with ScriptedMaster() as master, driving(master, mailbox=Faulty()) as driven:
+        stream = master.next_subscribe()
+        stream.grant()
+        stream.record(rescind("1"))
+        again = master.next_subscribe()
+        again.grant()
+        again.record(rescind("2"))
+        events = driven.mailbox.wait_for(1, Rescinded)
+        assert names(events) == ["Subscribed", "Disconnected", "Subscribed", "2"]
+
+
 def test_a_silent_stream_is_a_dead_stream() -> None:
     """The connection stands, nothing comes: three heartbeats of a twentieth second are missed."""
     with ScriptedMaster() as master, driving(master) as driven:
@@ -135,13 +158,13 @@ def test_a_silent_stream_is_a_dead_stream() -> None:
 
 
 def test_heartbeats_keep_a_stream_alive() -> None:
-    """For longer than the silence that would end it."""
-    with ScriptedMaster() as master, driving(master) as driven:
+    """Late ones, too, and for longer than the silence that would end it: ten of a fifth of a second."""
+    with ScriptedMaster() as master, driving(master, timing=replace(QUICK, heartbeats_missed_max=10)) as driven:
         stream = master.next_subscribe()
-        stream.grant(heartbeat_s=0.5)
+        stream.grant(heartbeat_s=0.2)
         pause = threading.Event()
-        for _ in range(9):
-            pause.wait(0.2)
+        for _ in range(5):
+            pause.wait(0.5)
             stream.record({"type": "HEARTBEAT"})
         stream.record(rescind("1"))
         assert names(driven.mailbox.wait_for(1, Rescinded)) == ["Subscribed", "1"]

@@ -216,6 +216,7 @@ class MesosHttpMaster:
         except BrokenFraming as problem:
             reason = f"stream is no RecordIO: {problem}"
         finally:
+            subscription.close()
             self._disconnected(reason)
         return reason
 

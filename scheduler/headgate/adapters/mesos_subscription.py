@@ -84,6 +84,10 @@ class Subscription:
         """End the stream now; any thread."""
         self._session.interrupt()
 
+    def close(self) -> None:
+        """Give the connection back, so that the master, too, knows the end; for the thread that reads."""
+        self._response.close()
+
 
 def subscribe(
     session: InterruptibleSession, masters: Masters, access: Access, timing: Timing, body: bytes
