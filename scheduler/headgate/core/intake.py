@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from headgate.core.attempts import happen
 from headgate.core.hear import hear
-from headgate.core.ledger import shortened
+from headgate.core.ledger import Ledger, shortened
 from headgate.core.task_machine import EVENT_OF, Effect, TaskEvent, move
 from headgate.core.world import World
 from headgate.errors import FrameworkRefused
@@ -29,7 +29,7 @@ from headgate.model.event import (
     Undecodable,
     Update,
 )
-from headgate.model.ids import AgentId, TaskId
+from headgate.model.ids import AgentId, TaskId, find_attempt
 from headgate.model.note import NoteKind
 from headgate.model.offer import Offer
 from headgate.model.record import FrameworkRecord
@@ -154,8 +154,22 @@ def _task_event(
     effects = happen(world.ledger, task, event, now, text) if task else move(Stage.ENDED, event).effects
     if Effect.STRAY in effects:
         world.strays[task_id] = agent_id
+        _never_again(world.ledger, task_id)
     if Effect.CLEAR in effects:
         world.strays.pop(task_id, None)
+
+
+def _never_again(ledger: Ledger, task_id: TaskId) -> None:
+    """Move the counters past an id that is out there and not in our records (restored from a backup, say)."""
+    attempt = find_attempt(task_id)
+    if attempt is None:
+        return
+    if attempt.submission > ledger.framework.submissions:
+        ledger.framework = replace(ledger.framework, submissions=attempt.submission)
+    job = ledger.jobs.get(attempt.job)
+    slot = ledger.worker(attempt.job, attempt.worker)
+    if job is not None and job.submission == attempt.submission and slot.attempts <= attempt.attempt:
+        ledger.put_worker(replace(slot, attempts=attempt.attempt + 1))
 
 
 def status_text(status: TaskStatus) -> str:

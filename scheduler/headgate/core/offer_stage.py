@@ -71,7 +71,7 @@ def use_offers(
     return OfferOutcome(
         known=known_pools(left, snapshot.agents),
         announce=announcement(ledger, snapshot),
-        flows=_flows(ledger, wants, outcomes, snapshot, due),
+        flows=_flows(ledger, wants, snapshot, due),
         places=places,
         refusals=refusals,
     )
@@ -203,7 +203,6 @@ def _may_help(spec: JobSpec, pool: Pool, counts: Mapping[str, Counter[str]], aro
 def _flows(
     ledger: Ledger,
     wants: Sequence[Want],
-    outcomes: Mapping[JobName, JobOutcome],
     snapshot: Snapshot,
     due: list[float],
 ) -> tuple[Flow, ...]:
@@ -211,13 +210,7 @@ def _flows(
     needs: dict[str, set[str]] = {}
     for want in wants:
         needs.setdefault(want.spec.role, set()).add(_need(want.spec, want.submission))
-    for name, outcome in outcomes.items():
-        job = ledger.jobs[name]
-        for until in outcome.difference.later.values():
-            if until - patience.revive_before_s <= now:
-                needs.setdefault(job.spec.role, set()).add(_need(job.spec, job.submission))
-            else:
-                due.append(until - patience.revive_before_s)
+    # A worker that backs off wants nothing yet: REVIVE makes the master offer at once, so asking early gains nothing.
     steps = (
         flow_step(role, frozenset(needs.get(role, ())), snapshot.flows.get(role, RoleFlow()), patience, now, due)
         for role in live_roles(ledger, snapshot.settings.framework)

@@ -42,8 +42,6 @@ class Patience:
     """At least this long between two REVIVE or SUPPRESS of one role."""
     revive_again_s: float = 60.0
     """While something is pending and no offer has come."""
-    revive_before_s: float = 2.0
-    """Before a backoff ends, offers are asked for this early."""
     refuse_long_s: float = 600.0
     """An offer that cannot help.  REVIVE clears it, and an agent with more free defeats it."""
     refuse_short_s: float = 2.0
