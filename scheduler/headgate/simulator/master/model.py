@@ -89,6 +89,7 @@ class Master:
         )
         self._leads = False
         self._batch: Appointment | None = None
+        self._ran_at = 0.0
         if registry is not None:
             self._recover(registry, shares)
 
@@ -237,14 +238,18 @@ class Master:
         self._allocate()
         ledger = self._ledger
         if self._batch is None and ledger.allocator.has_work():
+            # The beat begins anew with every run: what is freed shortly after an offer was taken is then always part
+            # of the next one, where Mesos, whose beat is that of its start, leaves that to chance.
             interval = ledger.settings.allocation_interval
-            passed = math.floor((ledger.now - ledger.started_at) / interval + 1e-9)
-            self._batch = ledger.agenda.at(ledger.started_at + (passed + 1) * interval, self._run_batch)
+            passed = math.floor((ledger.now - self._ran_at) / interval + 1e-9)
+            self._batch = ledger.agenda.at(self._ran_at + (passed + 1) * interval, self._run_batch)
 
     def _allocate(self) -> None:
         if self._ledger.allocator.is_asked():
+            self._ran_at = self._ledger.now
             self._offers.send(self._ledger.allocator.run(self._ledger.now))
 
     def _run_batch(self) -> None:
         self._batch = None
+        self._ran_at = self._ledger.now
         self._offers.send(self._ledger.allocator.batch(self._ledger.now))
