@@ -25,7 +25,6 @@ from millstream.contract.checkpoint import END_OF_TIME_US
 from millstream.windows import Tumbling
 
 WINDOW, ROWS, SHOWN, REVISION = "__window", "__rows", "__shown", "__revision"
-_BOOKKEEPING = {ROWS: pl.Int64, SHOWN: pl.Int64, REVISION: pl.Int64}
 
 _RUN_ROWS_MIN = 4096
 _RUNS_MAX = 64
@@ -49,8 +48,19 @@ class WindowState:
         self._window = window
         self._lateness_us = allowed_lateness_us
         self._aggregates = dict(aggregates)
-        self._partials = [e for name, a in aggregates.items() for e in a.partials(name, records)]
-        self._merges = [e for name, a in aggregates.items() for e in a.merges(name)]
+        self._partial_keys = [window.starts(pl.col(TIME)).alias(WINDOW), *self._keys]
+        self._partials = [
+            *[e for name, a in aggregates.items() for e in a.partials(name, records)],
+            pl.len().cast(pl.Int64).alias(ROWS),
+            pl.lit(0, dtype=pl.Int64).alias(SHOWN),
+            pl.lit(0, dtype=pl.Int64).alias(REVISION),
+        ]
+        self._merges = [
+            *[e for name, a in aggregates.items() for e in a.merges(name)],
+            pl.col(ROWS).sum(),
+            pl.col(SHOWN).max(),
+            pl.col(REVISION).sum(),
+        ]
         self._record_schema = pl.Schema([*records.items(), (TIME, pl.Int64())])
         time_type = records[time_column]
         assert isinstance(time_type, pl.Datetime)
@@ -82,12 +92,7 @@ class WindowState:
 
         The only place where a user's own aggregate sees records.
         """
-        grouped = records.group_by([self._window.starts(pl.col(TIME)).alias(WINDOW), *self._keys]).agg(
-            *self._partials,
-            pl.len().cast(pl.Int64).alias(ROWS),
-            pl.lit(0, dtype=pl.Int64).alias(SHOWN),
-            pl.lit(0, dtype=pl.Int64).alias(REVISION),
-        )
+        grouped = records.group_by(self._partial_keys).agg(self._partials)
         for name, aggregate in self._aggregates.items():
             if aggregate.pack_partials is not None:
                 grouped = aggregate.pack_partials(grouped, name)
@@ -131,8 +136,9 @@ class WindowState:
             results.append(self._show(self._merged([run.filter(due) for run in self._runs]), pane="on_time"))
             self._next_end_us = self._earliest_end_after(after_us)
         if touched is not None and before_us is not None:
-            corrected = touched.filter(pl.col(WINDOW) <= before_us - size).select(self._group)
-            if corrected.height:
+            earliest = touched[WINDOW].min()
+            if isinstance(earliest, int) and earliest <= before_us - size:
+                corrected = touched.filter(pl.col(WINDOW) <= before_us - size).select(self._group)
                 runs = [run.join(corrected, on=self._group, how="semi", nulls_equal=True) for run in self._runs]
                 results.append(self._show(self._merged(runs), pane="late"))
         if not results:
@@ -184,11 +190,7 @@ class WindowState:
             return runs[0].clear()
         if len(filled) == 1:
             return filled[0]
-        merged = (
-            pl.concat(filled)
-            .group_by(self._group)
-            .agg(*self._merges, pl.col(ROWS).sum(), pl.col(SHOWN).max(), pl.col(REVISION).sum())
-        )
+        merged = pl.concat(filled).group_by(self._group).agg(self._merges)
         for name, aggregate in self._aggregates.items():
             if aggregate.pack_merges is not None:
                 merged = aggregate.pack_merges(merged, name)
