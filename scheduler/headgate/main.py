@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 DEFAULT_LISTEN: Final = Address(host="127.0.0.1", port=10480)
 _RECEIPT_S: Final = 30.0
+_VIEW_S: Final = 5.0
+_LOOK_EVERY_S: Final = 0.01
 _STOP_S: Final = 30.0
 
 
@@ -87,6 +89,7 @@ class Service:
         data_dir = options.data_dir.resolve()
         self.bundles: Final = BundleStore(data_dir / "bundles")
         masters = find_masters(options.master)
+        access = _access(options)
         master = _LateMaster()
         framework = options.framework
         self._ended: Final = threading.Event()
@@ -116,7 +119,7 @@ class Service:
             deliver=self._scheduler.deliver,
             clock=clock,
             rng=rng or Random(),
-            access=_access(options),
+            access=access,
         )
         master.driver = self._driver
         self._thread: Final = threading.Thread(target=self._run, name="headgate-loop", daemon=True)
@@ -131,7 +134,10 @@ class Service:
         return self._scheduler.view
 
     def ask(self, command: Command) -> Receipt:
-        """Have the scheduler take a command; returns once it is saved.  See `api_types.Gate`."""
+        """Have the scheduler take a command; returns once it is saved, and a new job is in the view.
+
+        See `api_types.Gate` for what is raised.
+        """
         self._raise_failure()
         scheduler = self._scheduler
         match command:
@@ -142,10 +148,13 @@ class Service:
             case Cancel():
                 promise = scheduler.cancel(command.job)
         try:
-            return promise.result(_RECEIPT_S)
+            receipt = promise.result(_RECEIPT_S)
         except NotInTime as problem:
             text = f"the scheduler has not saved this within {_RECEIPT_S:g} s, and may still do so"
             raise StoreUnavailable(f"{text}: look before you ask again") from problem
+        if isinstance(command, Submit):
+            self._await_in_view(receipt)
+        return receipt
 
     def submit(self, spec: JobSpec, bundle: Bundle) -> Receipt:
         """Keep the bundle and run the job; `spec.program.sha256` is the bundle's.
@@ -209,6 +218,14 @@ class Service:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _await_in_view(self, receipt: Receipt) -> None:
+        """The receipt comes within a tick, the view at its end: who asks next must not see what was before."""
+        for _ in range(int(_VIEW_S / _LOOK_EVERY_S)):
+            job = self.view().find_job(receipt.job)
+            if job is not None and job.submission >= receipt.submission:
+                return
+            self._ended.wait(_LOOK_EVERY_S)
 
     def _run(self) -> None:
         try:

@@ -16,7 +16,7 @@ from headgate.model.view import JobView, View
 
 _PLAIN_WIDTH = 100
 _DRAW_EVERY_S = 0.5
-_LINE_EVERY = 10
+_LINE_EVERY = 4
 """A plain line about the figures follows at least so many looks after the last one."""
 
 
@@ -32,15 +32,16 @@ def follow_job(
     look: Callable[[], View],
     *,
     done: Callable[[JobView], bool] = lambda job: job.state.over,
+    since: float = 0.0,
     every_s: float = _DRAW_EVERY_S,
 ) -> JobState | None:
     """Show a job until `done`; its last state, None if it is there no more.
 
-    A job that is not there yet is waited for.  On a terminal it is drawn in place, elsewhere told line by line.  What
-    `look` raises ends it, as Ctrl-C does.
+    A job that is not there yet is waited for.  What happened before `since` is not told.  On a terminal it is drawn in
+    place, elsewhere told line by line.  What `look` raises ends it, as Ctrl-C does.
     """
     if screen.is_terminal:
-        picture = LiveView(name)
+        picture = LiveView(name, since=since)
         with Live(console=screen, auto_refresh=False, vertical_overflow="crop") as live:
             return _watch(
                 name,
@@ -49,7 +50,7 @@ def follow_job(
                 done,
                 every_s,
             )
-    lines = PlainLines(name)
+    lines = PlainLines(name, since=since)
 
     def tell(view: View) -> None:
         for line in lines.tell(view):
@@ -82,15 +83,16 @@ def _watch(
 class PlainLines:
     """Tells a job in lines: each thing that happens once, and its figures every few looks."""
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, *, since: float = 0.0) -> None:
         self._job = job
+        self._since = since
         self._told: frozenset[Note] = frozenset()
         self._looks = 0
         self._figures = ""
 
     def tell(self, view: View) -> list[str]:
         """The lines a view adds."""
-        notes = [note for note in view.events if note.job in (None, self._job)]
+        notes = [note for note in view.events if note.job in (None, self._job) and note.at >= self._since]
         lines = [
             f"{clock_text(note.at)}  {note.kind.value:<12} {note.text}" for note in notes if note not in self._told
         ]

@@ -25,6 +25,7 @@ from headgate.adapters.terminal_text import (
     spark_text,
     state_text,
 )
+from headgate.core.ownership import EPOCHS_PER_SUBMISSION
 from headgate.model.note import Note, NoteKind
 from headgate.model.view import JobView, ShardView, View, WorkerView
 
@@ -71,8 +72,10 @@ class LiveView:
     Not safe to share between threads.
     """
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, *, since: float = 0.0) -> None:
+        """What happened before `since` is not shown."""
         self._job = job
+        self._since = since
         self._backlogs: deque[float] = deque(maxlen=_TREND_SAMPLES)
         self._ticks = -1
 
@@ -86,12 +89,14 @@ class LiveView:
             self._backlogs.append(float(job.backlog_records or 0))
         parts: list[RenderableType] = [_figures(job), _curve(job, self._backlogs)]
         parts += [line for line in (_scaling_line(job), _waiting_line(job, view.at), _failure_line(job)) if line]
-        parts += [Text(), workers_table(job, view.at, width=width)]
+        if job.workers:
+            parts += [Text(), workers_table(job, view.at, width=width)]
         if job.shards:
             parts += [Text(), shards_table(job, view.at, width=width)]
         parts += [Text(), _cluster_line(view, job)]
-        if view.events:
-            parts.append(events_table(view.events[-_EVENTS_SHOWN:]))
+        events = tuple(note for note in view.events if note.at >= self._since and note.job in (None, self._job))
+        if events:
+            parts.append(events_table(events[-_EVENTS_SHOWN:]))
         return Panel(Group(*parts), title=_title(job, view.at), title_align="left", box=box.ROUNDED)
 
 
@@ -125,7 +130,7 @@ def shards_table(job: JobView, at: float, *, width: int = WIDTH, most: int = _SH
         {
             "shard": shard.id,
             "worker": NOTHING if shard.worker is None else str(shard.worker),
-            "epoch": str(shard.epoch),
+            "epoch": str(shard.epoch % EPOCHS_PER_SUBMISSION),
             "state": _shard_state(shard),
             "backlog": count_text(shard.backlog_records),
             "lag": age_text(shard.lag_s),

@@ -107,9 +107,10 @@ class LocalRun:
     def _follow(self, screen: Console, service: Service, results: tuple[str, ...]) -> ExitCode:
         name = self._spec.name
         screen.print(f"{name} runs on this machine; the API answers at {service.api_url}", markup=False)
+        began_at = service.view().at
         try:
             self._hand_in(service)
-            state = follow_job(screen, name, _looking_at(service))
+            state = follow_job(screen, name, _looking_at(service), since=began_at)
         except KeyboardInterrupt:
             self._stop(screen, service)
             return ExitCode.INTERRUPTED

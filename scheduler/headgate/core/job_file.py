@@ -13,6 +13,7 @@ from headgate.core.fields import Schema, anything, choice, duration, flag, numbe
 from headgate.core.job_rules import (
     backoff_in_order,
     container_fits_type,
+    enough_for_a_worker,
     gpus_without_docker,
     operator_has_value,
     workers_in_order,
@@ -94,9 +95,8 @@ def _request(
     mem_m: int = DEFAULT_REQUEST.mem_m,
     disk_m: int = DEFAULT_REQUEST.disk_m,
     gpus: int = 0,
-    ports: int = DEFAULT_REQUEST.ports,
 ) -> Request:
-    return Request(cpus_m=cpus_m, mem_m=mem_m, disk_m=disk_m, gpus_m=gpus * 1000, ports=ports)
+    return Request(cpus_m=cpus_m, mem_m=mem_m, disk_m=disk_m, gpus_m=gpus * 1000)
 
 
 def _workers(*, min: int = 1, max: int | None = None, initial: int | None = None) -> Workers:  # noqa: A002
@@ -169,14 +169,15 @@ _CONTAINER: Final = section(
 
 _WORKER: Final = section(
     _request,
-    {
+    rules=(enough_for_a_worker,),
+    not_yet={"ports": "leave it out; workers talk through Mesos and need none"},
+    fields={
         "cpus": Field(number(1024, thousandths, _whole_units), "CPUs; a part of one will do.", "cpus_m"),
         "mem": Field(size(thousandths, _whole_units), "Memory; a bare number is MiB, as in Mesos.", "mem_m"),
         "disk": Field(
             size(thousandths, _whole_units, zero=True), "Disk of the sandbox; a bare number is MiB.", "disk_m"
         ),
         "gpus": Field(whole(most=1024), "Whole GPUs."),
-        "ports": Field(whole(most=100), "How many ports of the agent the worker gets, in PORT0, PORT1 and so on."),
     },
 )
 

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 from headgate.core.mistakes import Path
 from headgate.model.call import ContainerType
-from headgate.model.job import Operator, Restart
+from headgate.model.job import DEFAULT_REQUEST, Operator, Restart
+
+_MEM_LEAST_M: Final = 64_000
 
 
 def workers_in_order(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
@@ -71,8 +73,16 @@ def container_fits_type(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
         for name, what in (("image", "an image"), ("volumes", "volumes"), ("network", "a network of its own")):
             if found.get(name) and not (name == "network" and found[name] == "host"):
                 yield (name,), f"a worker without a container has not got {what}; write container.type: mesos or docker"
-    elif kind is ContainerType.DOCKER and "image" not in found:
-        yield ("image",), "is missing; the Docker containerizer starts nothing without an image"
+    elif "image" not in found:
+        yield ("image",), f"is missing; write the image for container.type: {kind.value}, or leave the container out"
+
+
+def enough_for_a_worker(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
+    """A worker's interpreter and libraries fit; catches a bare number that was meant as GiB."""
+    mem_m = found.get("mem_m", DEFAULT_REQUEST.mem_m)
+    if mem_m < _MEM_LEAST_M:
+        written = f"{mem_m / 1000:g}MiB"
+        yield ("mem",), f"{written} is too little for a worker; write at least 64MiB (a bare number is MiB)"
 
 
 def gpus_without_docker(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:

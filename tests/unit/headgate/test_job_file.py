@@ -49,7 +49,7 @@ def test_a_full_job_is_read_as_written() -> None:
           fetch: [{uri: "http://x/model.bin", extract: false, cache: true, output_file: model}]
         env: {MODE: fast, PORT: 8080}
         labels: {team: air}
-        worker: {cpus: 0.5, mem: 1.5GiB, disk: 0, gpus: 2, ports: 1}
+        worker: {cpus: 0.5, mem: 1.5GiB, disk: 0, gpus: 2}
         workers: {min: 2, max: 16, initial: 4}
         rate_limit: 1000
         placement:
@@ -73,7 +73,7 @@ def test_a_full_job_is_read_as_written() -> None:
     )
     assert read.fetch == (FetchUri(value="http://x/model.bin", extract=False, cache=True, output_file="model"),)
     assert (read.role, read.env, read.labels) == ("streaming", {"MODE": "fast", "PORT": "8080"}, {"team": "air"})
-    assert read.worker == Request(cpus_m=500, mem_m=1_536_000, disk_m=0, gpus_m=2000, ports=1)
+    assert read.worker == Request(cpus_m=500, mem_m=1_536_000, disk_m=0, gpus_m=2000)
     assert read.workers == Workers(min=2, max=16, initial=4)
     assert read.rate_limit == 1000.0
     assert read.placement == (
@@ -187,8 +187,18 @@ def test_null_means_the_default_where_the_default_is_nothing() -> None:
             "container.network: a worker without a container has not got a network of its own; "
             "write container.type: mesos or docker",
         ),
-        ("container: {type: docker}",
-         "container.image: is missing; the Docker containerizer starts nothing without an image"),
+        (
+            "container: {type: docker}",
+            "container.image: is missing; write the image for container.type: docker, or leave the container out",
+        ),
+        (
+            "container: {type: mesos}",
+            "container.image: is missing; write the image for container.type: mesos, or leave the container out",
+        ),
+        ("worker: {ports: 1}",
+         "worker.ports: not supported yet; leave it out; workers talk through Mesos and need none"),
+        ("worker: {mem: 4}",
+         "worker.mem: 4MiB is too little for a worker; write at least 64MiB (a bare number is MiB)"),
         (
             "{worker: {gpus: 1}, container: {type: docker, image: x}}",
             "worker.gpus: Mesos's Docker containerizer passes no GPU devices into a container; "

@@ -106,7 +106,8 @@ BEYOND_SCHEMA = (
     "is not between workers.min",
     "without a container",
     "needs a",
-    "is missing; the Docker",
+    "is missing; write the image",
+    "is too little for a worker",
     "is more than restart.backoff_max",
     "; raise max",
 )

@@ -169,6 +169,16 @@ def test_a_job_that_is_not_there_yet_and_one_that_failed() -> None:
     )
 
 
+def test_events_of_other_jobs_and_earlier_ones_are_not_shown() -> None:
+    other = Note(at=AT, kind=NoteKind.MOVED, text="not ours", job=JobName("other"))
+    ours = Note(at=AT, kind=NoteKind.CONNECTED, text="subscribed")
+    view = dataclasses.replace(VIEW, events=(*NOTES, other, ours))
+    text = drawn(LiveView("delays", since=AT - 30).draw(view))
+    assert "subscribed" in text
+    assert "not ours" not in text
+    assert "thing 1" not in text
+
+
 def test_the_curve_grows_once_per_tick() -> None:
     live = LiveView("delays")
     for ticks, backlog in ((1, 0), (2, 80), (2, 80), (3, 40)):
