@@ -36,7 +36,7 @@ DISORDER_S, SIZE_S, LATENESS_S = 20, 60, 45
 KEYS = ("key", "window_start")
 
 
-class Crash(Exception):
+class Crash(BaseException):
     """The process dies here."""
 
 

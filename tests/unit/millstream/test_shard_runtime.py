@@ -13,9 +13,18 @@ from millstream import Stream, count, files, mean, own, read_committed, stdout, 
 from millstream.contract.checkpoint import Position, ShardId
 from millstream.contract.worker_spec import Delivery
 from millstream.dead_letters import read_dead_letters
-from millstream.errors import Fenced, IncompatibleState, ProgramError, ShardFailed, SourceFailed, StoreUnavailable
+from millstream.errors import (
+    Fenced,
+    IncompatibleState,
+    ProgramError,
+    ShardFailed,
+    SinkFailed,
+    SourceFailed,
+    StoreUnavailable,
+)
 from millstream.shard import RuntimeState, ShardRuntime
-from millstream.sinks.collecting import CollectingSink
+from millstream.sinks.collecting import CollectingSink, CollectingWriter
+from millstream.sinks.sink import WriterContext
 from millstream.sources.rows import RowsSource
 from millstream.stores.location import open_store
 from millstream.stores.memory import MemoryStore
@@ -443,3 +452,46 @@ def test_an_owner_that_pauses_between_claim_and_restore_harms_nobody(tmp_path: P
     seen = read_committed(tmp_path) if to_files else collected.frame
     assert seen["i"].to_list() == list(range(6))
     assert [letter.position for letter in read_dead_letters(store)] == [0]
+
+
+def test_isolated_records_between_good_ones_never_add_up_to_a_failing_program() -> None:
+    numbers = list(range(240))
+    odd = Picky(*[number for number in numbers if number % 2])
+    shard = runtime(picky_stream(odd, CollectingSink(pl.Schema(SCHEMA)), *numbers), MemoryStore())
+    shard.claim_and_restore(0.0)
+    failures = 0
+    while shard.status(0.0).state is not RuntimeState.DRAINED:
+        try:
+            shard.step(0.0, 1)
+        except ShardFailed:
+            failures += 1
+    assert failures == 2 * 120
+    assert shard.status(0.0).counters.dead == 120
+    shard.close()
+
+
+def test_a_sink_that_fails_closes_the_shard_before_anything_half_done_is_committed() -> None:
+    class Full(CollectingSink):
+        def open(self, context: WriterContext) -> CollectingWriter:
+            writer = super().open(context)
+            if context.epoch == 1:
+                writer.write = no_space  # type: ignore[method-assign]
+            return writer
+
+    def no_space(frame: pl.DataFrame) -> None:
+        raise SinkFailed("no space left")
+
+    store, first, second = MemoryStore(), CollectingSink(pl.Schema(SCHEMA)), Full(pl.Schema(SCHEMA))
+    stream = Stream(RowsSource({SHARD: rows(1, 2, 3)})).to(first).to(second)
+    shard = runtime(stream, store)
+    shard.claim_and_restore(0.0)
+    with pytest.raises(SinkFailed, match="no space left"):
+        shard.step(0.0, 2)
+    assert shard.status(0.0).state is RuntimeState.CLOSED
+    with pytest.raises(AssertionError):
+        shard.checkpoint(0.0)
+    shard = runtime(stream, store, 2)
+    shard.claim_and_restore(0.0)
+    shard.step(0.0, 10)
+    shard.release(0.0)
+    assert first.frame["i"].to_list() == second.frame["i"].to_list() == [1, 2, 3]

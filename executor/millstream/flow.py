@@ -1,0 +1,266 @@
+"""What a shard remembers between batches, and how a batch changes it: windows, watermark, counters, accumulators.
+
+Processing a batch is in two parts.  `process` runs the program and changes nothing, so it may fail and be repeated.
+`take_in` makes its effects the shard's, and `pass_time` and `show_early` those of time; when one of these raises, what
+is remembered is no longer whole, and the shard must go back to its last commit.
+"""
+
+from __future__ import annotations
+
+import bisect
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from millstream.accumulators import Amounts
+from millstream.contract.checkpoint import Manifest, Position, ShardCounters, ShardId
+from millstream.core.watermark import Watermark
+from millstream.core.window_state import WindowState
+from millstream.errors import IncompatibleState, ShardFailed
+from millstream.isolation import Isolated, isolate
+from millstream.outputs import ShardOutputs
+from millstream.pipeline import Pipeline, StepFailed
+from millstream.plan import Plan
+from millstream.sources.source import Batch, DeadRecord
+
+_WINDOWS = "windows"
+"""The role of the state file with the windows."""
+
+_ATTEMPTS_BEFORE_ISOLATION = 3
+_CRASHES_IN_A_ROW_MAX = 100
+
+
+def require_fitting_state(plan: Plan, manifest: Manifest) -> None:
+    """Check that the program can go on from the manifest's state.
+
+    Raises:
+        IncompatibleState: the state is of other windows, keys or aggregates.
+    """
+    wanted = _state_shape(plan)
+    if manifest.state_shape != wanted:
+        raise IncompatibleState(
+            f"shard {manifest.shard}: checkpoint {manifest.number} was made by a program with other state.\n"
+            f"  saved:   {manifest.state_shape or 'no windows'}\n"
+            f"  program: {wanted or 'no windows'}\n"
+            "Go back to the old program, or start the job under a new name or checkpoint store."
+        )
+
+
+class ShardFlow:
+    """One shard's memory, from a commit on."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        outputs: ShardOutputs,
+        *,
+        shard: ShardId,
+        manifest: Manifest | None,
+        state: Mapping[str, bytes],
+        read_before: Position | None,
+        now: float,
+    ) -> None:
+        """`state` are the manifest's state files by role, which fit the plan."""
+        self._plan = plan
+        self._outputs = outputs
+        self._shard = shard
+        self._read_before = read_before
+        self._windows = plan.windowed.new_state() if plan.windowed else None
+        self._pipeline = Pipeline(plan, self._windows)
+        self._watermark: Watermark | None = None
+        self._failures = 0
+        self._crashed_in_a_row = 0
+        self._early_at = now
+        self.counters = manifest.counters if manifest else ShardCounters()
+        self.accumulators: dict[str, int | float] = dict(manifest.accumulators) if manifest else {}
+        self.changed = False
+        """Whether there is anything that the last commit does not hold; set False after a commit."""
+        saved_us = manifest.watermark_us if manifest else None
+        if plan.time is not None:
+            self._watermark = Watermark(
+                out_of_orderness_us=plan.time.out_of_orderness_us,
+                idle_after_us=plan.time.idle_after_us,
+                at_us=saved_us,
+                now=now,
+            )
+        if self._windows is not None and _WINDOWS in state:
+            self._windows.load(pl.read_ipc(io.BytesIO(state[_WINDOWS])), saved_us)
+
+    @property
+    def watermark_us(self) -> int | None:
+        """The watermark, None without event time or before the first record."""
+        return self._watermark.at_us if self._watermark else None
+
+    @property
+    def state_rows(self) -> int:
+        """Rows of keyed state held."""
+        return self._windows.rows if self._windows else 0
+
+    def state_shape(self) -> str:
+        """What the state is made of, in words; "" without any."""
+        return _state_shape(self._plan)
+
+    def state_files(self) -> dict[str, bytes]:
+        """The state by role, each as Arrow IPC; nothing for state without rows."""
+        if self._windows is None:
+            return {}
+        state = self._windows.compact(self.watermark_us)
+        if state.height == 0:
+            return {}
+        buffer = io.BytesIO()
+        state.write_ipc(buffer, compression="lz4")
+        return {_WINDOWS: buffer.getvalue()}
+
+    # ---- a batch
+
+    def process(self, batch: Batch) -> Isolated:
+        """The effects of the batch, not yet taken in.
+
+        A batch that has failed `_ATTEMPTS_BEFORE_ISOLATION` times is cut in pieces to set apart the records that crash
+        the program, unless so many crash in a row that it must be the program.
+
+        Raises:
+            ShardFailed: the program raised; nothing has changed.
+        """
+        if batch.frame.height == 0:
+            return Isolated(pieces=())
+        try:
+            if self._failures < _ATTEMPTS_BEFORE_ISOLATION - 1:
+                isolated = Isolated(pieces=[(0, self._pipeline.process(batch.frame, self.watermark_us))])
+            else:
+                isolated = self._isolate(batch)
+        except StepFailed as problem:
+            self._failures += 1
+            raise self._failed(problem, attempt=self._failures) from problem
+        self._failures = 0
+        self._crashed_in_a_row = 0 if isolated.pieces else self._crashed_in_a_row + len(isolated.crashed)
+        return isolated
+
+    def take_in(self, batch: Batch, isolated: Isolated, *, end: Position, now: float) -> None:
+        """Make the batch's effects the shard's.  `end` is the position behind the batch."""
+        before_us = self.watermark_us
+        dead = [*batch.dead, *self._dead_rows(batch, isolated)]
+        partials = []
+        for _, done in isolated.pieces:
+            self._write(done.writes, done.amounts)
+            if self._watermark is not None:
+                self._watermark.see(done.greatest_us, now)
+            if done.partial is not None and self._windows is not None:
+                partials.append(done.partial)
+                self._windows.fold(done.partial)
+        self._outputs.write_dead(dead)
+        counters = self.counters
+        self.counters = replace(
+            counters,
+            records_in=counters.records_in + batch.records,
+            late=counters.late + sum(done.late_rows for _, done in isolated.pieces),
+            dead=counters.dead + len(dead),
+            replayed=counters.replayed + self._replayed(batch, end),
+        )
+        self.changed = True
+        touched = pl.concat(partials) if len(partials) > 1 else partials[0] if partials else None
+        self._show_closed(before_us, touched)
+
+    # ---- time
+
+    def pass_time(self, now: float, *, caught_up: bool) -> None:
+        """Nothing was read at `now`: a quiet source, or one that is slow to give."""
+        if self._watermark is None:
+            return
+        before_us = self.watermark_us
+        if caught_up:
+            self._watermark.idle(now)
+            self._show_closed(before_us, None)
+        else:
+            self._watermark.behind(now)
+
+    def end(self) -> None:
+        """The source has ended: close all windows."""
+        before_us = self.watermark_us
+        if self._watermark is not None:
+            self._watermark.end()
+        self._show_closed(before_us, None)
+        self.changed = True
+
+    def show_early(self, now: float) -> None:
+        """Give provisional results, when it is time for them."""
+        windowed = self._plan.windowed
+        if windowed is None or windowed.early_us is None:
+            return
+        if (now - self._early_at) * 1_000_000 >= windowed.early_us:
+            self._early_at = now
+            self._give(lambda windows: windows.early(self.watermark_us))
+
+    # ---- inside
+
+    def _isolate(self, batch: Batch) -> Isolated:
+        isolated = isolate(self._pipeline.process, batch.frame, self.watermark_us, crashes_max=_CRASHES_IN_A_ROW_MAX)
+        if not isolated.pieces and self._crashed_in_a_row + len(isolated.crashed) > _CRASHES_IN_A_ROW_MAX:
+            raise isolated.crashed[0][1]
+        return isolated
+
+    def _show_closed(self, before_us: int | None, touched: pl.DataFrame | None) -> None:
+        after_us = self.watermark_us
+        if self._windows is not None and (after_us != before_us or touched is not None):
+            self._give(lambda windows: windows.closed(before_us, after_us, touched))
+
+    def _give(self, results: Callable[[WindowState], pl.DataFrame]) -> None:
+        """Send results of windows down the rest of the program."""
+        windowed = self._plan.windowed
+        assert self._windows is not None
+        assert windowed is not None
+        try:
+            try:
+                rows = results(self._windows)
+            except Exception as problem:  # an aggregate of the user's own merges and gives results in Python
+                raise StepFailed(windowed, problem) from problem
+            if rows.height == 0:
+                return
+            writes, amounts = self._pipeline.after_window(rows)
+        except StepFailed as problem:
+            raise self._failed(problem, attempt=1) from problem
+        self.changed = True
+        self._write(writes, amounts)
+
+    def _write(self, writes: Sequence[tuple[str, pl.DataFrame]], amounts: Amounts) -> None:
+        rows = self._outputs.write(writes)
+        self.counters = replace(self.counters, records_out=self.counters.records_out + rows)
+        for name, amount in amounts.items():
+            self.accumulators[name] = self.accumulators.get(name, 0) + amount
+
+    def _dead_rows(self, batch: Batch, isolated: Isolated) -> list[DeadRecord]:
+        """Records without an event time, and records that crash the program."""
+        reasons: dict[int, str] = {}
+        time = self._plan.time
+        for start, done in isolated.pieces:
+            for row in done.undated:
+                reasons[start + row] = f'no event time: "{time.column if time else ""}" is null'
+        for row, problem in isolated.crashed:
+            reasons[row] = f"crashes the program: {problem.operator} at {problem.where}: {problem}"
+        dead = []
+        for row, reason in sorted(reasons.items()):
+            position, raw = batch.origin(row)
+            dead.append(DeadRecord(position=position, reason=reason, raw=raw))
+        return dead
+
+    def _replayed(self, batch: Batch, end: Position) -> int:
+        """How many of the batch's records an earlier owner is known to have read."""
+        limit = self._read_before
+        if limit is None:
+            return 0
+        if end <= limit:
+            return batch.records
+        self._read_before = None
+        rows = bisect.bisect_left(range(batch.frame.height), limit, key=lambda row: batch.origin(row)[0])
+        return rows + len([record for record in batch.dead if record.position < limit])
+
+    def _failed(self, problem: StepFailed, *, attempt: int) -> ShardFailed:
+        return ShardFailed(
+            shard=self._shard, operator=problem.operator, message=str(problem), where=problem.where, attempt=attempt
+        )
+
+
+def _state_shape(plan: Plan) -> str:
+    return plan.windowed.state_shape() if plan.windowed else ""
