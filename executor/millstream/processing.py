@@ -98,11 +98,10 @@ class Processing:
     # ---- from any thread
 
     def want(self, wish: Wish) -> None:
-        """Replace the wish.  One of an older version is ignored, and so is any after an `end`."""
+        """Replace the wish.  The caller sees to it that versions only grow and that nothing follows an `end`."""
         with self._news:
-            if wish.version >= self._wish.version and not self._wish.end:
-                self._wish = wish
-                self._news.notify()
+            self._wish = wish
+            self._news.notify()
 
     def view(self) -> View:
         """The newest publication."""

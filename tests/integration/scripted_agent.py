@@ -78,6 +78,7 @@ class ScriptedAgent:
     def __init__(self) -> None:
         self.calls: list[Json] = []
         self.streams: list[AgentStream] = []
+        self.headers: list[dict[str, str]] = []
         self.refuse_next: deque[tuple[str, int, str]] = deque()
         self.greets = True
         self.acknowledges = True
@@ -113,13 +114,14 @@ class ScriptedAgent:
         return [base64.b64decode(call["message"]["data"]) for call in self.of_type("MESSAGE")]
 
     def took(self, call: Json, headers: dict[str, str]) -> tuple[int, str] | AgentStream | None:
-        """What to answer: a refusal, a stream, or None for 202."""
+        """What to answer: a refusal (status 0: close the connection instead), a stream, or None for 202."""
         with self._changed:
             if self.refuse_next and self.refuse_next[0][0] == call["type"]:
                 _, status, text = self.refuse_next.popleft()
                 self._changed.notify_all()
                 return status, text
             self.calls.append(call)
+            self.headers.append(headers)
             answer: AgentStream | None = None
             if call["type"] == "SUBSCRIBE":
                 answer = AgentStream(call, headers)
@@ -154,6 +156,8 @@ def scripted_agent() -> Iterator[tuple[ScriptedAgent, str]]:
             answer = agent.took(call, dict(self.headers))
             if answer is None:
                 self._short(202, "")
+            elif isinstance(answer, tuple) and answer[0] == 0:
+                self.close_connection = True
             elif isinstance(answer, tuple):
                 self._short(*answer)
             else:

@@ -161,6 +161,7 @@ def test_what_is_not_acknowledged_is_listed_after_a_lost_connection(bench: Bench
     bench.until(Acknowledged)
     bench.until(Acknowledged)
     assert bench.driver.settled()
+    bench.driver.stop()
     assert len(bench.agent.of_type("UPDATE")) == 2
 
 
@@ -207,11 +208,12 @@ def test_agent_that_is_not_ready_is_asked_again(forgetful: Bench) -> None:
     forgetful.until(Subscribed)
 
 
-def test_refused_call_leads_to_a_new_subscription(bench: Bench) -> None:
-    """A 503 for an update: subscribe again and list it."""
+@pytest.mark.parametrize("status", [503, 404, 0])
+def test_call_that_does_not_arrive_leads_to_a_new_subscription(bench: Bench, status: int) -> None:
+    """An agent that is not ready, or no answer at all, for an update: subscribe again and list it."""
     bench.driver.start()
     bench.until(Subscribed)
-    bench.agent.refuse_next.append(("UPDATE", 503, "recovering"))
+    bench.agent.refuse_next.append(("UPDATE", status, "recovering"))
     uuid = bench.driver.update(TASK, TaskState.RUNNING)
     assert bench.until(Acknowledged).uuid == uuid
     assert len(bench.agent.stream(1).subscribe["subscribe"]["unacknowledged_updates"]) == 1
@@ -286,8 +288,11 @@ def test_token_is_sent() -> None:
     with scripted_agent() as (agent, endpoint):
         bench = Bench(agent, endpoint, MESOS_EXECUTOR_AUTHENTICATION_TOKEN="secret.jwt.text")
         bench.driver.start()
-        assert agent.stream().headers["Authorization"] == "Bearer secret.jwt.text"
+        bench.until(Subscribed)
+        bench.driver.update(TASK, TaskState.RUNNING)
+        bench.until(Acknowledged)
         bench.driver.stop()
+        assert [headers["Authorization"] for headers in agent.headers] == ["Bearer secret.jwt.text"] * 2
 
 
 def test_stop_sends_what_is_queued(bench: Bench) -> None:

@@ -11,7 +11,17 @@ from millstream.contract import wire
 from millstream.contract.assignment import Assignment
 from millstream.contract.report import ShardState
 from millstream.contract.worker_spec import CheckpointSpec, WorkerSpec
-from millstream.core.executor_api import Aborted, Kill, Launch, LaunchGroup, Message, Shutdown, Task, TaskId
+from millstream.core.executor_api import (
+    Aborted,
+    Acknowledged,
+    Kill,
+    Launch,
+    LaunchGroup,
+    Message,
+    Shutdown,
+    Task,
+    TaskId,
+)
 from millstream.errors import ProgramError
 from millstream.owned_shard import Program
 from millstream.worker_loop import Terminate
@@ -41,7 +51,10 @@ def test_whole_life_of_a_finite_job(world: World) -> None:
     assert worker.owned() == {}
     assert worker.last().assignment_version == 2
     assert worker.loop.exit_code == 0
-    assert worker.loop.tick() is not None, "it waits for the acknowledgement"
+    for said in worker.executor.said[:-1]:
+        worker.tell(Acknowledged(task_id=worker.task_id, uuid=said.uuid))
+    worker.turn()
+    assert worker.loop.tick() is not None, "it waits for the acknowledgement of the last one"
     worker.acknowledge()
     worker.turn()
     assert worker.loop.tick() is None

@@ -28,6 +28,8 @@ Fault = Callable[[str], None]
 class FaultyShard:
     """A real runtime behind a gate: before each call `gate` is told its name, and may raise or let time pass."""
 
+    closed = False
+
     def __init__(self, shard: Shard, gate: Fault) -> None:
         self._shard = shard
         self._gate = gate
@@ -56,6 +58,7 @@ class FaultyShard:
         return self._shard.status(now)
 
     def close(self) -> None:
+        self.closed = True
         self._shard.close()
 
 
@@ -73,12 +76,12 @@ class Failing:
             raise self.problem
 
 
-def _failing_worker(name: str, problem: Exception, times: int, **shards: int) -> Worker:
+def _failing_worker(name: str, problem: Exception, times: int) -> Worker:
     gate = Failing(name, problem, times)
-    world = World(rows(shards or {"a": 2000}))
+    world = World(rows({"a": 2000}))
     worker = Worker(world, wrap=lambda shard: FaultyShard(shard, gate))
     worker.launch()
-    worker.assign(1, **dict.fromkeys(shards or {"a": 2000}, 1))
+    worker.assign(1, a=1)
     return worker
 
 
@@ -112,6 +115,14 @@ CRASH = ShardFailed(shard="a", operator=".map_batches(f)", message="ValueError: 
 def test_shard_that_fails_for_a_while_recovers(name: str, problem: Exception, times: int) -> None:
     """Whatever fails, and however often: the shard is tried again, in the end all is done and nothing twice."""
     worker = _failing_worker(name, problem, times)
+    opened: list[FaultyShard] = []
+    gated = worker.program.wrap
+
+    def wrap(shard: Shard) -> Shard:
+        opened.append(FaultyShard(gated(shard), lambda _: None))
+        return opened[-1]
+
+    worker.program.wrap = wrap
     worker.run(lambda: _one(worker).problem is not None or _is(worker, "finished"))
     if times >= 5:
         worker.run(lambda: _is(worker, "failed"))
@@ -120,6 +131,7 @@ def test_shard_that_fails_for_a_while_recovers(name: str, problem: Exception, ti
     assert _one(worker).problem is None
     assert worker.world.output() == worker.world.expected()
     assert worker.executor.states() == ["STARTING", "RUNNING"]
+    assert [one.closed for one in opened] == [True] * (len(opened) - 1) + [False]
 
 
 def test_before_it_is_failed_it_is_a_problem() -> None:
@@ -309,6 +321,17 @@ def test_checkpoints_come_at_their_interval_and_tell() -> None:
     assert _one(worker).records_per_s == pytest.approx(1000.0, rel=0.2)
 
 
+def test_end_of_a_source_is_committed_at_once() -> None:
+    """Nobody waits for the next checkpoint when there is nothing more to come."""
+    world = World(rows({"a": 3000}))
+    worker = Worker(world, checkpoint=CheckpointSpec(store="/nowhere", interval_s=3600.0))
+    worker.launch()
+    worker.assign(1, a=1)
+    worker.run(lambda: _is(worker, "finished"))
+    assert world.clock.seconds - 1000.0 < 1.0
+    assert world.output() == world.expected()
+
+
 def test_slow_batches_become_small_ones() -> None:
     """A program that takes long for a record gets few of them at a time."""
     world = World(rows({"a": 100_000}))
@@ -335,8 +358,10 @@ class Growing(RowsSource):
         super().__init__(rows({"a": 10, "b": 20})._shards)
         self.visible = 1
         self.problem: str | None = None
+        self.asked = 0
 
     def discover(self) -> Discovery:
+        self.asked += 1
         if self.problem:
             raise SourceFailed(self.problem)
         return Discovery(shards=super().discover().shards[: self.visible], complete=self.visible == 2)
@@ -359,6 +384,9 @@ def test_new_shards_are_discovered() -> None:
     assert worker.last().problem is None
     assert [(one.shard, one.end_records) for one in worker.last().known] == [("a", 10), ("b", 20)]
     assert worker.last().complete
+    asked = source.asked
+    worker.pass_time(60.0)
+    assert source.asked == asked, "a complete source has nothing new to tell"
 
 
 def test_release_that_cannot_commit_lets_go_all_the_same() -> None:
