@@ -92,15 +92,18 @@ def _levelled(
     *,
     may_level: bool,
 ) -> list[ShardId]:
-    """Shards to move from the fullest workers to the emptiest until it no longer pays."""
+    """Shards to move from the fullest workers to the emptiest until it no longer pays.
+
+    A worker without any is always worth it, in season or not.
+    """
     moved: set[ShardId] = set()
+    if not may_level and min(load.values()) > 0:
+        return []
     worth = TOLERANCE * sum(load.values()) / len(load)
     bound = sum(len(owned) for owned in settled.values())
     for _ in range(bound):
         emptiest = min(load, key=lambda task: (load[task], order[task]))
         fullest = max(load, key=lambda task: (load[task], -order[task]))
-        if not may_level and load[emptiest] > 0:
-            break
         gap = load[fullest] - load[emptiest]
         best = _best_to_move(settled[fullest], costs, gap, moved)
         if best is None or min(costs[best], gap - costs[best]) <= worth:
@@ -114,6 +117,6 @@ def _levelled(
 def _best_to_move(
     owned: Sequence[ShardId], costs: Mapping[ShardId, float], gap: float, moved: AbstractSet[ShardId]
 ) -> ShardId | None:
-    """The shard whose cost comes nearest to half the gap."""
+    """The shard whose cost comes nearest to half the gap; of two the cheaper, which has less to carry."""
     fitting = [shard for shard in owned if shard not in moved and costs[shard] < gap]
-    return min(fitting, key=lambda shard: (abs(costs[shard] - gap / 2), shard), default=None)
+    return min(fitting, key=lambda shard: (abs(costs[shard] - gap / 2), costs[shard], shard), default=None)

@@ -133,7 +133,7 @@ def _down(job: JobRecord, inputs: Sequence[Inputs], best: int, calm: ScalingMemo
         text = f"held at {job.workers}, {best} would do: first the backlog is cleared"
         return _Verdict(workers=job.workers, memory=calm, text=text)
     # With nothing to do at all there is no utilisation to speak of, whatever the band.
-    if used >= max(lowest, 0.0) and used > 0:
+    if used > 0 and used >= lowest:
         text = f"right at {job.workers}: utilisation {used:.2f} is within the band"
         return _Verdict(workers=job.workers, memory=calm, text=text)
     since = job.scaling.down_since if job.scaling.down_since is not None else now
