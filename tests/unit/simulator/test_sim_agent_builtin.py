@@ -83,7 +83,7 @@ def test_a_command_task_from_start_to_end() -> None:
     world.run(command_task("t1"))
     assert world.told()[-1][2] == "REASON_TASK_INVALID"
     world.acknowledge("t1")
-    world.pass_time(0.1)
+    world.pass_time(0.6)
     assert world.messages(ExitedExecutor) == []
     world.run(command_task("t1"))
     assert len(world.outputs(StartContainer)) == 2

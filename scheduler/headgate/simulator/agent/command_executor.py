@@ -1,4 +1,4 @@
-"""The executor of a command task: one task, one process, and an end of its own a second later.
+"""The executor of a command task: one task, one process, and an end of its own a good second later.
 
 It reports TASK_STARTING and TASK_RUNNING at LAUNCH, and the end of the process.  KILL means SIGTERM, and SIGKILL after
 the grace period of the task's kill policy (3 s without one); the policy in the event does not reach it, as between
@@ -19,7 +19,9 @@ from headgate.simulator.agent.task_states import has_capability
 from headgate.simulator.messages import Json
 
 KILL_GRACE_S = 3.0
-LINGER_S = 1.0
+LINGER_S = 1.5
+"""The second that it waits before it stops, and half of one until the agent, which looks once a second, notices."""
+
 SHUTDOWN_MARGIN_S = 2.0
 """What SHUTDOWN leaves of the grace period for telling the agent: one reap interval and a second."""
 

@@ -245,9 +245,13 @@ class Master:
             self._batch = ledger.agenda.at(self._ran_at + (passed + 1) * interval, self._run_batch)
 
     def _allocate(self) -> None:
-        if self._ledger.allocator.is_asked():
+        allocator = self._ledger.allocator
+        if allocator.is_asked():
             self._ran_at = self._ledger.now
-            self._offers.send(self._ledger.allocator.run(self._ledger.now))
+            self._offers.send(allocator.run(self._ledger.now))
+            if self._batch is not None and not allocator.has_work():
+                self._batch.cancel()
+                self._batch = None
 
     def _run_batch(self) -> None:
         self._batch = None
