@@ -214,9 +214,15 @@ def test_a_netrc_of_the_user_is_not_ours(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_secrets_are_in_no_log_error_or_repr(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the level and whatever goes wrong."""
+
+    class Talkative(HTTPBasicAuth):
+        def __repr__(self) -> str:
+            return f"{self.username}:{self.password}"
+
     caplog.set_level(logging.DEBUG)
-    said: list[str] = [repr(BASIC)]
-    with ScriptedMaster() as master, driving(master, access=BASIC) as driven:
+    access = Access(auth=Talkative("principal", SECRET))
+    said: list[str] = [repr(access)]
+    with ScriptedMaster() as master, driving(master, access=access) as driven:
         said.append(repr(vars(driven.driver)))
         master.next_subscribe().reply(503)
         stream = master.next_subscribe()
