@@ -158,10 +158,10 @@ class OwnedShard:
         _log.info("shard %s: claimed at epoch %d, restored from %s", self.shard, self.epoch, origin)
         self._remark(restored.remarks)
 
-    def step(self, allowance: int | None) -> int:
+    def step(self, allowance: int | None, *, shards: int) -> int:
         """Read and process a batch of at most `allowance` records; how many it was.
 
-        At the end of the source the last checkpoint follows at once.
+        At the end of the source the last checkpoint follows at once.  `shards` is how many share the thread.
         """
         max_records = self._batch_size if allowance is None else min(self._batch_size, allowance)
         began, blocked_s = self._around.clock.monotonic(), self._around.program.blocked_s()
@@ -174,7 +174,8 @@ class OwnedShard:
         self._totals.records += result.records
         self._batch_size = next_batch_size(self._batch_size, records=result.records, seconds=seconds)
         self._empty_polls = 0 if result.records else self._empty_polls + 1
-        self.due_at = began + seconds + (poll_pause_s(self._empty_polls) if self._empty_polls else 0.0)
+        pause_s = poll_pause_s(self._empty_polls, shards=shards) if self._empty_polls else 0.0
+        self.due_at = began + seconds + pause_s
         if result.finished:
             self.checkpoint()
         return result.records

@@ -259,14 +259,14 @@ class Processing:
         if not owned.runs:
             return
         if self._limit is None:
-            owned.step(None)
+            owned.step(None, shards=len(self._owned))
             return
         self._limit = self._limit.refilled(self._clock.monotonic())
         allowance = fair_share(self._limit.allowance(), waiting=waiting)
         if allowance == 0:
             owned.due_at = self._limit.next_at()
         else:
-            self._limit = self._limit.spent(owned.step(allowance))
+            self._limit = self._limit.spent(owned.step(allowance, shards=len(self._owned)))
 
     def _candidates(self) -> Iterable[Candidate]:
         return [

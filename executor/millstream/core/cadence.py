@@ -8,6 +8,8 @@ from typing import Final
 
 POLL_MIN_S: Final = 0.001
 POLL_MAX_S: Final = 0.05
+POLLS_PER_S_MAX: Final = 400.0
+"""Of all idle shards together: a poll takes a fraction of a millisecond, and idle shards should cost next to nothing."""
 
 
 def first_checkpoint_at(shard: str, *, now: float, interval_s: float) -> float:
@@ -25,9 +27,9 @@ def next_checkpoint_at(due_at: float, *, now: float, interval_s: float) -> float
     return due_at + (missed + 1) * interval_s
 
 
-def poll_pause_s(empty_polls: int) -> float:
-    """How long to leave a shard alone that had nothing to read for so many times in a row."""
-    return min(POLL_MIN_S * 2.0 ** min(empty_polls - 1, 16), POLL_MAX_S)
+def poll_pause_s(empty_polls: int, *, shards: int) -> float:
+    """How long to leave a shard alone that had nothing to read for so many times in a row, one of `shards` in all."""
+    return min(POLL_MIN_S * 2.0 ** min(empty_polls - 1, 16), max(POLL_MAX_S, shards / POLLS_PER_S_MAX))
 
 
 def report_at(*, last_at: float, changed: bool, interval_s: float, spacing_s: float) -> float:

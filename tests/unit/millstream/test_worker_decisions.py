@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from millstream.core.assignment_diff import assignment_diff
 from millstream.core.batch_size import BATCH_MAX, BATCH_MIN, next_batch_size
-from millstream.core.cadence import POLL_MAX_S, first_checkpoint_at, next_checkpoint_at, poll_pause_s, report_at
+from millstream.core.cadence import first_checkpoint_at, next_checkpoint_at, poll_pause_s, report_at
 from millstream.core.lifecycle import TABLE, Act, Happening, Phase, after
 from millstream.core.rate_limit import full_bucket
 from millstream.core.retry import QUICK_RETRIES, is_failed, retry_pause_s
@@ -95,12 +95,13 @@ def test_next_checkpoint_after_an_early_one() -> None:
     assert next_checkpoint_at(50.0, now=42.0, interval_s=10.0) == 60.0
 
 
-def test_polls_slow_down() -> None:
-    """From a millisecond to the longest pause, never beyond."""
-    pauses = [poll_pause_s(n) for n in range(1, 200)]
+@pytest.mark.parametrize(("shards", "longest_s"), [(1, 0.05), (20, 0.05), (100, 0.25)])
+def test_polls_slow_down(shards: int, longest_s: float) -> None:
+    """From a millisecond to the longest pause, which is longer when there are many shards."""
+    pauses = [poll_pause_s(n, shards=shards) for n in range(1, 200)]
     assert pauses[:3] == [0.001, 0.002, 0.004]
     assert pauses == sorted(pauses)
-    assert pauses[-1] == POLL_MAX_S == 0.05
+    assert pauses[-1] == longest_s
 
 
 @pytest.mark.parametrize(
