@@ -43,6 +43,7 @@ def settle_job(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[floa
     decision = _scale(ledger, name, snapshot)
     wanted = _advance(ledger, name, snapshot, due)
     demands = decision.demands if decision else {}
+    orphan(ledger, name)  # again: workers may just have been ended
     assign(ledger, ledger.jobs[name], snapshot.heard, demands, snapshot.settings.patience, snapshot.now, due)
     return JobOutcome(difference=wanted, scaling=decision.view if decision else None, demands=demands)
 
