@@ -188,10 +188,12 @@ class OfferReader:
         reserved: dict[OfferId, tuple[ReservedPart, ...]] = {}
         try:
             whole = self._whole.decode(body).offers
-            offers = tuple([self._offer(each, received_at, role, reserved) for each in whole])
-            return ReadOffers(offers, reserved)
+            return ReadOffers(tuple([self._offer(each, received_at, role, reserved) for each in whole]), reserved)
         except (msgspec.ValidationError, BadOffer):
-            reserved.clear()
+            return self._read_one_by_one(body, received_at, role)
+
+    def _read_one_by_one(self, body: msgspec.Raw, received_at: float, role: str) -> ReadOffers:
+        reserved: dict[OfferId, tuple[ReservedPart, ...]] = {}
         good: list[Offer] = []
         bad: list[tuple[str, bytes]] = []
         for raw in self._split.decode(body).offers:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,12 +222,17 @@ def test_no_offers_at_all() -> None:
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """It starts anew when full, and answers stay right."""
     monkeypatch.setattr(mesos_codec_offers, "REMEMBERED_MAX", 3)
-    decoder = EventDecoder()
-    for _ in range(2):
-        for cpus in range(1, 11):
-            (event,) = decoded(wire_offer(scalar("cpus", cpus)), decoder=decoder).events
-            assert isinstance(event, Offers)
-            assert event.offers[0].resources == Resources(cpus_m=1000 * cpus)
+    read: list[bytes] = []
+
+    def doubled(raw: bytes) -> bytes:
+        read.append(raw)
+        return raw * 2
+
+    remembered = mesos_codec_offers._Remembered(doubled)
+    for each in (b"1", b"2", b"1", b"3", b"2", b"4", b"4", b"1"):
+        assert remembered(msgspec.Raw(each)) == each * 2
+        assert len(remembered._known) <= 3
+    assert read == [b"1", b"2", b"3", b"4", b"1"]
 
 
 def test_ten_thousand_offers_in_one_event() -> None:
