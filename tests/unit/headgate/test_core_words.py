@@ -1,0 +1,148 @@
+"""What is sent and when again: the flow of offers, questions to the master, announcements."""
+
+import pytest
+from paper_cluster import SETTINGS, job_spec
+
+from headgate.core.announce import announcement, live_roles
+from headgate.core.holding import flow_step
+from headgate.core.ledger import Ledger
+from headgate.core.reconcile import questions, reconciled
+from headgate.model.ids import AgentId, Attempt, JobName
+from headgate.model.plan import Ask, Flow
+from headgate.model.record import JobRecord, JobState, Records
+from headgate.model.resources import Request, Resources
+from headgate.model.settings import Patience
+from headgate.model.snapshot import Link, RoleFlow, Sent, Snapshot
+from headgate.model.task import Stage, TaskRecord
+
+NOW = 1000.0
+PATIENCE = Patience()
+WANTED = frozenset({"j.1 (1 cpus)"})
+
+
+def step(wanted: frozenset[str], flow: RoleFlow) -> tuple[Flow | None, list[float]]:
+    due: list[float] = []
+    return flow_step("*", wanted, flow, PATIENCE, NOW, due), due
+
+
+@pytest.mark.parametrize(
+    ("wanted", "flow", "says"),
+    [
+        (frozenset[str](), RoleFlow(), "nothing is wanted"),
+        (WANTED, RoleFlow(suppressed=True), "wanted again"),
+        (WANTED, RoleFlow(), "newly wanted"),
+        (WANTED | {"k.2"}, RoleFlow(wanted=WANTED, changed_at=NOW - 1), "newly wanted: k.2"),
+        (WANTED, RoleFlow(wanted=WANTED, changed_at=NOW - 61), "no offer for 60 s"),
+    ],
+)
+def test_when_the_flow_changes(wanted: frozenset[str], flow: RoleFlow, says: str) -> None:
+    """Down when nothing is wanted, up when something is, again when it does not come."""
+    found, _ = step(wanted, flow)
+    assert found is not None
+    assert says in found.reason
+    assert found.wanted == wanted
+
+
+@pytest.mark.parametrize(
+    ("wanted", "flow", "due"),
+    [
+        (frozenset[str](), RoleFlow(suppressed=True), []),
+        (WANTED, RoleFlow(wanted=WANTED, changed_at=NOW - 20), [NOW + 40]),
+        (WANTED, RoleFlow(wanted=WANTED, changed_at=NOW - 100, offered_at=NOW - 10), [NOW + 50]),
+        (WANTED, RoleFlow(suppressed=True, changed_at=NOW - 0.25), [NOW + 0.75]),
+    ],
+)
+def test_when_it_does_not(wanted: frozenset[str], flow: RoleFlow, due: list[float]) -> None:
+    """As it should be, not yet time for a repetition, or too soon after the last change."""
+    assert step(wanted, flow) == (None, due)
+
+
+def task(number: int, stage: Stage = Stage.RUNNING, launched_at: float = NOW - 100) -> TaskRecord:
+    return TaskRecord(
+        attempt=Attempt(job=JobName("j"), submission=1, worker=number, attempt=0),
+        agent_id=AgentId("a"),
+        hostname="a",
+        resources=Resources(),
+        stage=stage,
+        launched_at=launched_at,
+        since=launched_at,
+    )
+
+
+def asked(link: Link, *tasks: TaskRecord, sent: Sent | None = None) -> tuple[list[Ask], list[float]]:
+    records = Records(tasks={each.id: each for each in tasks})
+    due: list[float] = []
+    snapshot = Snapshot(now=NOW, settings=SETTINGS, records=records, link=link, sent=sent or Sent())
+    return questions(Ledger(records), snapshot, due), due
+
+
+def test_recorded_tasks_are_asked_about_until_there_is_an_answer() -> None:
+    """With their agents, and a doubling wait of at most half a minute."""
+    first = task(0)
+    open_link = Link(connected=True, since=NOW, unanswered=(first.id,))
+    found, due = asked(open_link, first)
+    assert [(ask.tasks, ask.gate) for ask in found] == [(((first.id, "a"),), True)]
+    for count, wait_s in ((1, 1.0), (3, 4.0), (9, 30.0)):
+        link = Link(connected=True, since=NOW, unanswered=(first.id,), asked=count, asked_at=NOW)
+        found, due = asked(link, first)
+        assert found == []
+        assert due == [NOW + wait_s, NOW + 60.0]
+
+
+def test_silent_launches_are_asked_about() -> None:
+    """After ten seconds, and every ten seconds from then on."""
+    link = Link(connected=True, since=NOW - 500, reconciled_all_at=NOW)
+    old, young = task(0, Stage.LAUNCHING, NOW - 10), task(1, Stage.LAUNCHING, NOW - 3)
+    found, due = asked(link, old, young)
+    assert [ask.tasks for ask in found] == [((old.id, "a"),)]
+    assert NOW + 7 in due
+    found, due = asked(link, old, sent=Sent(asked={old.id: NOW - 4}))
+    assert found == []
+    assert NOW + 6 in due
+
+
+def test_everything_is_asked_about_once_an_hour() -> None:
+    """For the first time when the gate opens."""
+    assert [ask.tasks for ask in asked(Link(connected=True, since=NOW))[0]] == [()]
+    found, due = asked(Link(connected=True, since=NOW, reconciled_all_at=NOW - 3599))
+    assert (found, due) == ([], [NOW + 1])
+
+
+@pytest.mark.parametrize(
+    ("link", "is_open"),
+    [
+        (Link(), False),
+        (Link(connected=True, since=NOW), True),
+        (Link(connected=True, since=NOW - 59, unanswered=(task(0).id,), asked=5), False),
+        (Link(connected=True, since=NOW - 60, unanswered=(task(0).id,), asked=5), True),
+        (Link(connected=True, since=NOW - 600, unanswered=(task(0).id,), asked=0), False),
+    ],
+)
+def test_the_gate(link: Link, is_open: bool) -> None:
+    """Open when all is answered, or has been asked and waited for long enough."""
+    assert reconciled(link, PATIENCE.reconcile_gate_s, NOW) == is_open
+
+
+def test_roles_and_gpus_are_announced_while_jobs_need_them() -> None:
+    """Those of jobs that are over no more."""
+
+    def job(name: str, role: str, gpus_m: int, state: JobState = JobState.RUNNING) -> JobRecord:
+        spec = job_spec(name, role=role, worker=Request(gpus_m=gpus_m))
+        return JobRecord(spec=spec, submission=1, submitted_at=0.0, state=state)
+
+    records = Records(
+        jobs={
+            JobName("a"): job("a", "web", 1000),
+            JobName("b"): job("b", "old", 0, JobState.COMPLETED),
+        }
+    )
+    snapshot = Snapshot(
+        now=NOW, settings=SETTINGS, records=records, flows={"*": RoleFlow(suppressed=True), "web": RoleFlow()}
+    )
+    ledger = Ledger(records)
+    assert live_roles(ledger, SETTINGS.framework) == ("*", "web")
+    (announce,) = announcement(ledger, snapshot)
+    assert announce.framework.roles == ("*", "web")
+    assert "GPU_RESOURCES" in announce.framework.capabilities
+    assert announce.suppressed_roles == ("*",)
+    assert announcement(Ledger(Records()), Snapshot(now=NOW, settings=SETTINGS)) == ()
