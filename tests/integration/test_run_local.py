@@ -141,7 +141,8 @@ def test_ctrl_c_keeps_the_state_and_the_next_run_goes_on_with_a_changed_job(tmp_
     assert result(tmp_path / "hello") == expected()
 
 
-def test_a_killed_run_leaves_no_worker_and_the_next_one_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_killed_run_leaves_no_worker_and_the_next_one_goes_on(tmp_path: Path, changed: bool) -> None:
     job = example(tmp_path / "hello", rate_limit=15)
     with running("run", job, "--data-dir", "state", cwd=tmp_path) as (process, lines, progressed):
         assert progressed.wait(PATIENCE_S), "".join(lines)
@@ -153,8 +154,11 @@ def test_a_killed_run_leaves_no_worker_and_the_next_one_goes_on(tmp_path: Path) 
             break
         pause.wait(0.1)
     assert workers_below(tmp_path) == []
+    if changed:
+        example(tmp_path / "hello", labels={"team": "air"})
     out = headgate("run", job, "--data-dir", "state", cwd=tmp_path)
     assert "hello is completed: 180 records in" in out
+    assert ("submitted as number 2" in out) == changed
     assert result(tmp_path / "hello") == expected()
 
 

@@ -119,7 +119,7 @@ class BundleStore:
 
 
 def _belongs(path: Path) -> bool:
-    return path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc"
+    return path.is_file() and path.suffix != ".pyc"
 
 
 def _contents(folder: Path, names: list[str]) -> list[tuple[str, bytes]]:

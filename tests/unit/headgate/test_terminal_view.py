@@ -254,8 +254,16 @@ def test_counts(value: float | None, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "–"), (-1, "0.0s"), (0.44, "0.4s"), (59.4, "59s"), (59.9, "1m"), (61, "1m 1s")]
-    + [(7260, "2h 1m"), (90_000, "1d 1h")],
+    [
+        (None, "–"),
+        (-1, "0.0s"),
+        (0.44, "0.4s"),
+        (59.4, "59s"),
+        (59.9, "1m"),
+        (61, "1m 1s"),
+        (7260, "2h 1m"),
+        (90000, "1d 1h"),
+    ],
 )
 def test_ages(seconds: float | None, text: str) -> None:
     assert age_text(seconds) == text
