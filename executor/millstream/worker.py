@@ -100,7 +100,8 @@ def main() -> int:
         return _USAGE_ERROR
     clock, randomness = SystemClock(), Random()
     mailbox: SimpleQueue[WorkerEvent] = SimpleQueue()
-    signal.signal(signal.SIGTERM, lambda *_: mailbox.put(Terminate()))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: mailbox.put(Terminate()))
     threads: list[Thread] = []
 
     def start(spec: WorkerSpec) -> Processing:

@@ -114,6 +114,7 @@ class WorkerLoop:
         match event:
             case Subscribed(capabilities=capabilities):
                 self._says_killing = "TASK_KILLING_STATE" in capabilities
+                self._reported = None  # what was sent while there was no agent is lost
             case Launch(task=task):
                 self._launched(task)
             case LaunchGroup(tasks=tasks):

@@ -285,16 +285,16 @@ def test_broken_program_fails_with_the_users_line(job: Job, start: Start) -> Non
     assert wire.decode(worker.agent.messages()[-1], Report).problem == message
 
 
-@pytest.mark.parametrize("by", ["KILL", "SHUTDOWN", "SIGTERM"])
+@pytest.mark.parametrize("by", ["KILL", "SHUTDOWN", "SIGTERM", "SIGINT"])
 def test_asked_to_end(job: Job, start: Start, by: str) -> None:
-    """All three commit what was processed, say KILLED, and exit 0."""
+    """All of them commit what was processed, say KILLED, and exit 0."""
     worker = start(
         "orders.0.1", rate_limit=3000.0, checkpoint=CheckpointSpec(store=str(job.folder / "c"), interval_s=3600)
     )
     worker.assign(1, _epochs(1))
     worker.until(lambda report: len(report.owned) == 3 and all(one.records > 200 for one in report.owned))
-    if by == "SIGTERM":
-        worker.process.send_signal(signal.SIGTERM)
+    if by.startswith("SIG"):
+        worker.process.send_signal(signal.Signals[by])
     elif by == "KILL":
         worker.agent.stream().send({"type": "KILL", "kill": {"task_id": {"value": "orders.0.1"}}})
     else:

@@ -9,7 +9,7 @@ from typing import Final
 POLL_MIN_S: Final = 0.001
 POLL_MAX_S: Final = 0.05
 POLLS_PER_S_MAX: Final = 400.0
-"""Of all idle shards together: a poll takes a fraction of a millisecond, and idle shards should cost next to nothing."""
+"""Of all idle shards together: a poll takes a fraction of a millisecond, and being idle should cost next to nothing."""
 
 
 def first_checkpoint_at(shard: str, *, now: float, interval_s: float) -> float:

@@ -14,11 +14,13 @@ from millstream.contract.worker_spec import CheckpointSpec, WorkerSpec
 from millstream.core.executor_api import (
     Aborted,
     Acknowledged,
+    Disconnected,
     Kill,
     Launch,
     LaunchGroup,
     Message,
     Shutdown,
+    Subscribed,
     Task,
     TaskId,
 )
@@ -83,6 +85,20 @@ def test_reports_come_at_their_interval_when_nothing_changes(world: World) -> No
     before = len(worker.executor.sent)
     worker.pass_time(10.0)
     assert len(worker.executor.sent) - before == pytest.approx(20, abs=1)
+
+
+def test_new_subscription_is_answered_with_a_report(world: World) -> None:
+    """Messages sent while the agent was away are lost; nobody should have to wait for the next interval."""
+    worker = Worker(world, report_interval_s=60.0)
+    worker.launch()
+    worker.pass_time(5.0)
+    before = len(worker.executor.sent)
+    worker.tell(Disconnected(reason="the agent restarts"))
+    worker.pass_time(1.0)
+    assert len(worker.executor.sent) == before
+    worker.tell(Subscribed(agent_id="a"))
+    worker.pass_time(1.0)
+    assert len(worker.executor.sent) == before + 1
 
 
 def test_kill_commits_and_says_killed(world: World) -> None:
