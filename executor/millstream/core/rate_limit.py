@@ -1,11 +1,12 @@
-"""A token bucket: so many records a second, with a short burst allowed."""
+"""A token bucket: so many records a second, and never more at once than a second is worth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-BURST_S = 0.1
-"""What may pass at once, in seconds of the rate: a batch of some size is cheaper than single records."""
+BURST_S = 1.0
+"""What may pass at once, in seconds of the rate.  All shards share it, and batches of some size are far cheaper than
+small ones: with a tenth of this, twelve shards at 2,500 records per second kept a core busy with steps of 20 records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
