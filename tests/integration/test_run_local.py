@@ -119,7 +119,7 @@ def test_the_example_runs_and_says_where_its_result_is(tmp_path: Path) -> None:
     assert "hello is completed: 180 records in" in out
     assert f"result: files({tmp_path}/hello/result)" in out
     assert result(tmp_path / "hello") == expected()
-    assert [path.name for path in (tmp_path / ".headgate" / "hello").iterdir()] == ["lock"]
+    assert [path.name for path in (tmp_path / ".headgate" / "hello").iterdir()] == ["headgate-run.lock"]
     assert workers_below(tmp_path) == []
 
 
@@ -180,6 +180,16 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
         assert progressed.wait(PATIENCE_S), "".join(lines)
         out = headgate("run", job, cwd=tmp_path, code=1)
         assert out == "error: another run uses .headgate/hello: is it running in another terminal?\n"
+
+
+@pytest.mark.parametrize("option", [[], ["--fresh"]])
+def test_a_run_never_takes_the_folder_of_a_scheduler(tmp_path: Path, option: list[str]) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "headgate.db").write_text("precious")
+    job = example(tmp_path / "hello")
+    out = headgate("run", job, "--data-dir", "state", *option, cwd=tmp_path, code=1)
+    assert out == "error: state holds the state of `headgate serve`; name another with --data-dir\n"
+    assert (tmp_path / "state" / "headgate.db").read_text() == "precious"
 
 
 def test_a_job_that_keeps_failing_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:

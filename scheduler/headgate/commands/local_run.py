@@ -40,6 +40,8 @@ _FIRST_PORT: Final = 31_000
 _PORTS_PER_AGENT: Final = 200
 _DISK_MIB: Final = 1_000_000
 _LAST_WORDS: Final = 15
+_MARKER: Final = "headgate-run.lock"
+"""Says that the folder is a run's; locked while one uses it."""
 _STATE: Final = (
     "headgate.db",
     "headgate.db-wal",
@@ -183,9 +185,13 @@ class LocalRun:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """The folder is this run's alone."""
+        marker = self._folder / _MARKER
+        if not marker.exists() and any((self._folder / name).exists() for name in _STATE):
+            # A completed run drops its state; a scheduler's must never go that way.
+            raise StartFailed(f"{self._shown_folder} holds the state of `headgate serve`; name another with --data-dir")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / "lock").open("w")
+            lock = marker.open("w")
         except OSError as problem:
             raise StartFailed(
                 f"cannot keep state in {self._shown_folder}: {problem.strerror}; set --data-dir"

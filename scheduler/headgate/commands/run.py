@@ -13,8 +13,6 @@ from headgate.commands.options import JOB_FILE, no_check_option
 @click.argument("job_file", type=JOB_FILE)
 @click.option(
     "--data-dir",
-    envvar="HEADGATE_DATA_DIR",
-    show_envvar=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Where its state is kept between runs.  [default: .headgate/<job>]",
 )
