@@ -169,6 +169,12 @@ def test_how_a_volume_is_mounted_is_not_part_of_what_it_is() -> None:
     assert Resources.of([VOLUME]).contains(Resources.of([elsewhere]))
 
 
+def test_each_use_of_a_volume_keeps_its_own_path() -> None:
+    elsewhere = {**VOLUME, "disk": {"persistence": {"id": "v1"}, "volume": {"container_path": "x", "mode": "RO"}}}
+    paths = [Resources.of([used]).allocated("web").json()[0]["disk"]["volume"] for used in (VOLUME, elsewhere)]
+    assert [path["container_path"] for path in paths] == ["data", "x"]
+
+
 def test_the_old_form_of_a_dynamic_reservation() -> None:
     old = scalar("cpus", 0.25, role="web", reservation={"principal": "p"})
     pool = Resources.of([old])

@@ -12,6 +12,7 @@ import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from headgate.simulator.messages import Json
@@ -119,7 +120,15 @@ class Kind:
     shared: bool = False
     provider: str | None = None
     size: Amount | None = None
-    _revocable_info: str = field(default="{}", compare=False, repr=False)
+    # Kinds are looked up far more often than they are made.
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        identity = (self.name, self.type, self.allocation, self.reservations, self.disk, self.provider, self.size)
+        object.__setattr__(self, "_hash", hash((*identity, self.revocable, self.shared)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def reserved_role(self) -> str:
@@ -138,7 +147,10 @@ class Kind:
 
     def allocated(self, role: str | None) -> Kind:
         """The same, allocated to a role (None: to nobody)."""
-        return self if self.allocation == role else replace(self, allocation=role)
+        if self.allocation == role:
+            return self
+        # Disks that are equal may still be mounted in different places, so they cannot stand for each other.
+        return _allocated(self, role) if self.disk is None else replace(self, allocation=role)
 
     def reserved(self, reservations: tuple[Reservation, ...]) -> Kind:
         """The same with another stack of reservations."""
@@ -161,7 +173,7 @@ class Kind:
         if self.disk is not None:
             message["disk"] = self.disk.info
         if self.revocable:
-            message["revocable"] = json.loads(self._revocable_info)
+            message["revocable"] = {}
         if self.shared:
             message["shared"] = {}
         return message
@@ -188,23 +200,38 @@ def stacked(resource: Json) -> Json:
 def kind_and_amount(resource: Json) -> tuple[Kind, Amount]:
     """Take a valid Resource message (either form) apart.  Pieces count as 1, or 0 if they are empty."""
     message = stacked(resource)
-    disk = Disk(message["disk"]) if "disk" in message else None
     amount = _amount(message)
+    allocation = message.get("allocation_info", {}).get("role")
+    if message.keys() <= _PLAIN_FIELDS:
+        return _plain(message["name"], message["type"], allocation), amount
+    disk = Disk(message["disk"]) if "disk" in message else None
     shared = "shared" in message
     whole = shared or (disk is not None and disk.is_whole)
     kind = Kind(
         name=message["name"],
         type=message["type"],
-        allocation=message.get("allocation_info", {}).get("role"),
+        allocation=allocation,
         reservations=tuple(Reservation.of(entry) for entry in message.get("reservations", ())),
         disk=disk,
         revocable="revocable" in message,
         shared=shared,
         provider=message.get("provider_id", {}).get("value"),
         size=amount if whole else None,
-        _revocable_info=json.dumps(message.get("revocable", {})),
     )
     return kind, (1 if amount else 0) if whole else amount
+
+
+_PLAIN_FIELDS = frozenset({"name", "type", "scalar", "ranges", "set", "allocation_info"})
+
+
+@lru_cache(maxsize=4096)
+def _plain(name: str, value_type: str, allocation: str | None) -> Kind:
+    return Kind(name=name, type=value_type, allocation=allocation)
+
+
+@lru_cache(maxsize=4096)
+def _allocated(kind: Kind, role: str | None) -> Kind:
+    return replace(kind, allocation=role)
 
 
 def describe(resource: Json) -> str:
