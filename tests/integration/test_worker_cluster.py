@@ -48,7 +48,7 @@ class SmallFramework:
         self.reports: list[Report] = []
         self.agent_id: Json = {}
         info = {"user": "root", "name": "small", "failover_timeout": 600.0, "checkpoint": True}
-        info["capabilities"] = [{"type": "PARTITION_AWARE"}]  # type: ignore[assignment]
+        info["capabilities"] = [{"type": "PARTITION_AWARE"}]
         body = {"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}
         self._stream = requests.post(self._url, json=body, stream=True, timeout=(5.0, PATIENCE_S))
         self._headers = {"Mesos-Stream-Id": self._stream.headers["Mesos-Stream-Id"]}

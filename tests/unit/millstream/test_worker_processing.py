@@ -180,8 +180,8 @@ def test_failed_shard_can_be_taken_away() -> None:
 def test_zombie_is_fenced_and_says_so() -> None:
     """An old worker goes on while a new one claims a higher epoch: it drops the shard, and its work counts nowhere."""
     world = World(rows({"a": 6000}))
-    spec = {"checkpoint": CheckpointSpec(store="/nowhere", interval_s=2.0), "rate_limit": 1000.0}
-    old, new = Worker(world, "job.0.1", **spec), Worker(world, "job.1.1", **spec)
+    saves = CheckpointSpec(store="/nowhere", interval_s=2.0)
+    old, new = (Worker(world, name, checkpoint=saves, rate_limit=1000.0) for name in ("job.0.1", "job.1.1"))
     old.launch()
     old.assign(1, a=1)
     old.run(lambda: old.records() > 500)
