@@ -460,6 +460,33 @@ def test_a_master_that_fails_in_the_middle_of_a_plan_gets_the_rest_later() -> No
     cluster.until(lambda: running(cluster, 2), within=60)
 
 
+def test_offers_of_a_call_without_answer_are_given_back_and_not_used_again() -> None:
+    """The launch may have been made: no offer in two launches, and in the end one task."""
+    cluster = PaperCluster(1)
+    cluster.put_shards(JOB, 1)
+
+    class Breaking:
+        broken = False
+
+        def send(self, call: Call) -> None:
+            cluster.send(call)
+            if isinstance(call, Accept) and not self.broken:
+                self.broken = True
+                raise MasterUnavailable("the answer was lost")
+
+    scheduler = cluster.attach(MemoryStore(), Breaking())
+    scheduler.submit(job_spec(workers=1))
+    scheduler.submit(job_spec("other"))
+    cluster.tick()
+    cluster.put_shards("other", 1)
+    cluster.until(lambda: running(cluster, 1) and running(cluster, 1, name="other"))
+    accepted = [offer_id for call in cluster.sent(Accept) if isinstance(call, Accept) for offer_id in call.offer_ids]
+    assert len(accepted) == len(set(accepted))
+    declined = [offer_id for call in cluster.sent(Decline) if isinstance(call, Decline) for offer_id in call.offer_ids]
+    assert accepted[0] in declined
+    assert len(cluster.tasks) == 2
+
+
 def test_an_agent_where_a_jobs_tasks_keep_failing_is_left_alone_for_a_while() -> None:
     """Three failures on one agent, and the job tries the other; never all of them at once."""
     cluster = PaperCluster(2)
