@@ -284,10 +284,12 @@ def test_emptying_the_schedule_takes_unanswered_inverse_offers_back() -> None:
     assert world.read("GET_MAINTENANCE_STATUS") == {"status": {}}
 
 
-def test_a_window_for_half_a_machine_concerns_nobody() -> None:
+def test_a_window_for_half_a_machine_is_nobodys_and_yet_offers_come_anew() -> None:
     world, _, framework = with_task()
     assert schedule(world, window({"hostname": "localhost"})).status == 200
-    assert framework.fresh() == []
+    rescind, offers = framework.fresh()
+    assert (rescind["type"], offers["type"]) == ("RESCIND", "OFFERS")
+    assert "unavailability" not in offers["offers"]["offers"][0]
 
 
 BAD_SCHEDULES: list[tuple[list[Json], str]] = [

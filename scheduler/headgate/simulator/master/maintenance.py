@@ -28,18 +28,15 @@ class Maintenance:
     # --- the schedule --------------------------------------------------------------------------------------------
 
     def update(self, schedule: Json) -> Reply:
-        """UPDATE_MAINTENANCE_SCHEDULE: whatever concerns an agent with a window, before or after, starts anew."""
+        """UPDATE_MAINTENANCE_SCHEDULE: the offers of every agent start anew, whether its window has changed or not."""
         windows = schedule.get("windows", [])
         problem = self._schedule_problem(windows)
         if problem is not None:
             return Reply(status=400, body=problem)
         ledger = self._ledger
-        had_window = {agent.id for agent in ledger.agents.values() if unavailability_of(ledger, agent) is not None}
         ledger.schedule = tuple(windows)
         for agent in list(ledger.agents.values()):
-            unavailability = unavailability_of(ledger, agent)
-            if unavailability is not None or agent.id in had_window:
-                self._set(agent, unavailability)
+            self._set(agent, unavailability_of(ledger, agent))
         return Reply(status=200)
 
     def _set(self, agent: Agent, unavailability: Json | None) -> None:
