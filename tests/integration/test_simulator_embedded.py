@@ -268,6 +268,9 @@ def test_a_missing_program_and_a_failed_fetch(framework: Framework) -> None:
     missing = {"task_id": {"value": "t1"}, "command": {"shell": False, "value": "/no/such/program"}}
     framework.launch(framework.offer(), missing)
     assert framework.until_state("TASK_FAILED")["message"] == "Command exited with status 1"
+    executor = {"type": "CUSTOM", "executor_id": {"value": "e"}, "command": missing["command"], "resources": SMALL}
+    framework.launch(framework.offer(), {"task_id": {"value": "t3"}, "executor": executor})
+    assert framework.next("FAILURE")["status"] == 256256
     unfetched = {"task_id": {"value": "t2"}, "command": {"value": "true", "uris": [{"value": "/no/such/file"}]}}
     framework.launch(framework.offer(), unfetched)
     status = framework.until_state("TASK_FAILED")

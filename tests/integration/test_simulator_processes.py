@@ -208,7 +208,7 @@ def test_blocked_signals_are_not_passed_on(tmp_path: Path) -> None:
     """A cluster that waits for its signals blocks them; its containers must not inherit that."""
 
     async def script(it: Run) -> None:
-        await it.to_its_end("grep SigBlk /proc/self/status")
+        await it.to_its_end(("grep", "SigBlk", "/proc/self/status"))
         assert int(it.file("stdout").split()[1], 16) == 0
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})

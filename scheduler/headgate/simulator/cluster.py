@@ -43,7 +43,8 @@ class _Node:
     model: AgentModel
     life: Life = Life.RUNNING
     agent_id: str | None = None
-    inbox: deque[Input] = field(default_factory=deque)
+    messages: deque[Input] = field(default_factory=deque)
+    events: deque[Input] = field(default_factory=deque)
 
 
 class Cluster:
@@ -123,7 +124,7 @@ class Cluster:
         if node.life is Life.RUNNING:
             happened(node.model, now)
         else:
-            node.inbox.append(happened)
+            node.events.append(happened)
 
     def _running(self) -> Iterable[_Node]:
         return [node for node in self._nodes.values() if node.life is Life.RUNNING]
@@ -134,7 +135,14 @@ class Cluster:
             return
         if isinstance(message, AgentRegistered):
             node.agent_id = message.agent_id
-        self.tell_agent(address, lambda model, at: model.receive(message, now=at), now)
+        self._send(node, lambda model, at: model.receive(message, now=at), now)
+
+    @staticmethod
+    def _send(node: _Node, happened: Input, now: float) -> None:
+        if node.life is Life.RUNNING:
+            happened(node.model, now)
+        else:
+            node.messages.append(happened)
 
     # --- what can happen to processes ----------------------------------------------------------------------------
 
@@ -157,12 +165,14 @@ class Cluster:
             self._catch_up(node, now)
 
     def kill_agent(self, address: str, now: float) -> None:
-        """As SIGKILL: the master sees the link break; what happens to its containers waits for a successor."""
+        """As SIGKILL: the master sees the link break, messages are lost; what happened and happens to its containers
+        waits for a successor.
+        """
         node = self._nodes[address]
         if node.life is Life.DEAD:
             return
         node.life = Life.DEAD
-        node.inbox.clear()
+        node.messages.clear()
         node.model.drain()
         if self._master is not None and node.agent_id is not None:
             self._master.receive(address, AgentLinkBroken(agent_id=node.agent_id), now=now)
@@ -177,7 +187,7 @@ class Cluster:
 
     def forget(self, address: str) -> None:
         """Drop what a dead agent's successor would have learned: it is to know nothing."""
-        self._nodes[address].inbox.clear()
+        self._nodes[address].events.clear()
 
     def kill_master(self) -> None:
         """The master dies; what agents say is lost until there is another."""
@@ -186,14 +196,15 @@ class Cluster:
     def start_master(self, master: MasterModel, now: float) -> None:
         """A new master leads.  Agents notice, stopped ones later."""
         self._master = master
-        for address, node in self._nodes.items():
+        for node in self._nodes.values():
             if node.life is not Life.DEAD:
-                self.tell_agent(address, _look_for_the_master, now)
+                self._send(node, _look_for_the_master, now)
 
     @staticmethod
     def _catch_up(node: _Node, now: float) -> None:
-        while node.inbox:
-            node.inbox.popleft()(node.model, now)
+        for waiting in (node.events, node.messages):
+            while waiting:
+                waiting.popleft()(node.model, now)
 
 
 def _look_for_the_master(agent: AgentModel, now: float) -> None:

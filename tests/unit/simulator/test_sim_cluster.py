@@ -166,7 +166,7 @@ def test_time() -> None:
 
 
 def test_a_stopped_agent_keeps_its_inbox() -> None:
-    """It neither hears nor says nor ticks; when it goes on it catches up, in order and at that time."""
+    """It neither hears nor says nor ticks; when it goes on it catches up, with its containers first, each in order."""
     routed, master, a, _ = cluster()
     a.due = 1.0
     routed.stop_agent(A)
@@ -174,6 +174,7 @@ def test_a_stopped_agent_keeps_its_inbox() -> None:
     assert routed.wake_at() is None
     a.say(Pong(agent_id="x"))
     master.send(A, Ping(connected=True))
+    routed.settle(2.0)
     routed.tell_agent(A, lambda agent, at: agent.container_exited("c", 0, now=at), 2.0)
     master.send(A, KillTask(framework_id="f", task_id="t"))
     assert routed.settle(2.0) == []
@@ -208,12 +209,17 @@ def test_a_killed_agent_breaks_its_link_and_loses_what_it_had_not_said() -> None
 
 
 def test_a_stopped_agent_can_be_killed_and_forgotten() -> None:
-    """What waited for it is gone with it; a successor on an empty disk learns nothing."""
+    """Messages that waited are gone with it, ends of containers are not; on an empty disk it learns nothing."""
     routed, master, _, _ = cluster()
     routed.stop_agent(A)
     master.send(A, Ping(connected=True))
     routed.settle(1.0)
+    routed.tell_agent(A, lambda agent, at: agent.container_exited("b", 0, now=at), 1.0)
     routed.kill_agent(A, 1.0)
+    restarted = Agent(A)
+    routed.start_agent(restarted, 1.5)
+    assert restarted.log == [("start", 1.5), ("exited", "b", 1.5)]
+    routed.kill_agent(A, 1.5)
     routed.tell_agent(A, lambda agent, at: agent.container_exited("c", 0, now=at), 2.0)
     routed.forget(A)
     successor = Agent(A)
