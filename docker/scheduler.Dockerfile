@@ -19,6 +19,6 @@ RUN python /src/docker/install.py scheduler --source /src --package scheduler/he
 USER 1000
 WORKDIR /var/lib/headgate
 ENV HEADGATE_DATA_DIR=/var/lib/headgate
-EXPOSE 8080
+EXPOSE 10480
 ENTRYPOINT ["python", "-m", "headgate"]
 CMD ["serve"]

@@ -6,6 +6,7 @@ Each command lives in a module of `headgate.commands`, which is loaded when the 
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -103,4 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
         result: Any = program.main(args=given, prog_name="headgate", standalone_mode=False)
         return result if isinstance(result, int) else None
 
-    sys.exit(guarded(run, as_json=as_json))
+    code = guarded(run, as_json=as_json)
+    if arguments is None:
+        # All is done and said; a Ctrl-C that comes now must not change how it ended.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)

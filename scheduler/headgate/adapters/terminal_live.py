@@ -242,7 +242,7 @@ def _memory(worker: WorkerView) -> str:
     if worker.resources is None:
         return NOTHING
     limit = bytes_text(worker.resources.mem_m / 1000 * 1024 * 1024)
-    return limit if worker.rss_bytes is None else f"{bytes_text(worker.rss_bytes)} of {limit}"
+    return limit if worker.rss_bytes is None else f"{bytes_text(worker.rss_bytes)}/{limit}"
 
 
 def _shard_state(shard: ShardView) -> Text:

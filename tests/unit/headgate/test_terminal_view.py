@@ -129,7 +129,7 @@ def test_the_live_view_shows_what_matters_at_100_columns() -> None:
         "delays", "running for 2m 10s", "backlog 123k", "lag 34s", "rate 4,500/s", "workers 2/3 ready",
         "shards 4/16 done", "in 2.35M", "out 12", "late, dead 3, 7", "restarts 5", "moves 6",
         "scaling 3 workers are enough", "waiting for 20s: worker 2 fits on none of 2 agents",
-        "agent-0", "1.5", "100MiB of 512MiB", "1,234", "1m 40s", "waits 5.0s", "worker 2: killed [9]",
+        "agent-0", "1.5", "100MiB/512MiB", "1,234", "1m 40s", "waits 5.0s", "worker 2: killed [9]",
         "flights-15", "05-31 11:33", "#41 4.0s", "… and 6 more", "master 10.0.0.1:5050",
         "offers 40 seen, 4 taken, 36 declined", "tasks 5 launched, 2 failed", "launched",
         "thing 1 [bold]happened[/bold]",
