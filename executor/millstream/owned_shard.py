@@ -132,11 +132,6 @@ class OwnedShard:
         """Whether steps and checkpoints come next, at `due_at` and `checkpoint_due_at`."""
         return self._restored is not None and self.state in (ShardState.RUNNING, ShardState.FAILED)
 
-    @property
-    def next_at(self) -> float:
-        """When the next of these is due."""
-        return min(self.due_at, self.checkpoint_due_at) if self.runs else self.due_at
-
     # ---- the slow things
 
     def claim(self) -> None:

@@ -93,7 +93,8 @@ class Processing:
         self._complete = False
         self._problem: str | None = None
         self._discovery_at = now
-        self._publication_at = now
+        self._look_at_all_at = now
+        self._tokens_at = now
 
     # ---- from any thread
 
@@ -146,7 +147,8 @@ class Processing:
             self._settle(leaving, self._around)
         else:
             self._claim_one(self._around)
-            self._work_on_one(self._around)
+            self._checkpoint_one(self._around)
+            self._step_one(self._around)
         return self._next_due_at()
 
     def _load_program(self) -> Surroundings:
@@ -234,57 +236,72 @@ class Processing:
         self._publish()
         self._settle(owned, around)
 
-    def _work_on_one(self, around: Surroundings) -> None:
-        """The next shard of the round: its checkpoint if that is due, and a step if that is."""
+    def _checkpoint_one(self, around: Surroundings) -> None:
+        """The checkpoint that is due for longest; one a turn, so that steps go on however many are due."""
         now = self._clock.monotonic()
+        due = [one for one in self._owned.values() if one.runs and one.checkpoint_due_at <= now]
+        if due:
+            owned = min(due, key=lambda one: one.checkpoint_due_at)
+            state = owned.state
+            owned.checkpoint()
+            self._after_work(owned, state, around)
+
+    def _step_one(self, around: Surroundings) -> None:
+        """A step of the shard whose turn it is.  Without tokens the round stands still: nobody loses his turn."""
+        now = self._clock.monotonic()
+        if now < self._tokens_at:
+            return
         if not self._round:
             self._round.extend(round_of_turns(self._candidates(), now=now))
         if not self._round:
             return
-        waiting = len(self._round)
-        owned = self._owned.get(self._round.popleft())
-        if owned is None or not owned.runs:
+        owned = self._owned.get(self._round[0])
+        if owned is None or not owned.runs or owned.due_at > now:
+            self._round.popleft()
             return
+        allowance = None
+        if self._limit is not None:
+            self._limit = self._limit.refilled(now)
+            allowance = fair_share(self._limit.allowance(), waiting=len(self._round))
+            if allowance == 0:
+                self._tokens_at = self._limit.next_at()
+                return
+        self._round.popleft()
         state = owned.state
-        if owned.checkpoint_due_at <= now:
-            owned.checkpoint()
-        if owned.due_at <= now:
-            self._step(owned, waiting)
-        if owned.state is not state:
+        records = owned.step(allowance, shards=len(self._owned))
+        if self._limit is not None:
+            self._limit = self._limit.spent(records)
+        self._after_work(owned, state, around)
+
+    def _after_work(self, owned: OwnedShard, before: ShardState, around: Surroundings) -> None:
+        if owned.state is not before:
             self._look_at(owned)
             self._publish()
         self._settle(owned, around)
 
-    def _step(self, owned: OwnedShard, waiting: int) -> None:
-        if not owned.runs:
-            return
-        if self._limit is None:
-            owned.step(None, shards=len(self._owned))
-            return
-        self._limit = self._limit.refilled(self._clock.monotonic())
-        allowance = fair_share(self._limit.allowance(), waiting=waiting)
-        if allowance == 0:
-            owned.due_at = self._limit.next_at()
-        else:
-            self._limit = self._limit.spent(owned.step(allowance, shards=len(self._owned)))
-
     def _candidates(self) -> Iterable[Candidate]:
         return [
-            Candidate(shard=one.shard, due_at=one.next_at, backlog_records=one.backlog_records)
+            Candidate(shard=one.shard, due_at=one.due_at, backlog_records=one.backlog_records)
             for one in self._owned.values()
             if one.runs
         ]
 
     def _next_due_at(self) -> float:
         now = self._clock.monotonic()
-        if now >= self._publication_at:
+        if now >= self._look_at_all_at:
+            self._look_at_all_at = now + self._spec.report_interval_s / 2
             for owned in self._owned.values():
                 self._look_at(owned)
             self._publish()
-        if self._round or any(one.state is ShardState.RELEASING for one in self._owned.values()):
+        if any(one.state is ShardState.RELEASING for one in self._owned.values()):
             return now
-        waiting = [one.next_at for one in self._owned.values() if one.runs or one.wants_claim]
-        return min([self._discovery_at, self._publication_at, *waiting])
+        running = [one for one in self._owned.values() if one.runs]
+        dues = [one.checkpoint_due_at for one in running]
+        dues += [max(one.due_at, self._tokens_at) for one in running]
+        dues += [one.due_at for one in self._owned.values() if one.wants_claim]
+        if self._round:
+            dues.append(self._tokens_at)
+        return min([self._discovery_at, self._look_at_all_at, *dues])
 
     # ---- what to show
 
@@ -292,7 +309,6 @@ class Processing:
         self._views[owned.shard] = owned.view()
 
     def _publish(self, *, ended: bool = False) -> None:
-        self._publication_at = self._clock.monotonic() + self._spec.report_interval_s / 2
         self._view = View(
             version=self._adopted.version,
             loaded=self._around is not None,

@@ -12,7 +12,7 @@ from millstream.core.assignment_diff import assignment_diff
 from millstream.core.batch_size import BATCH_MAX, BATCH_MIN, next_batch_size
 from millstream.core.cadence import first_checkpoint_at, next_checkpoint_at, poll_pause_s, report_at
 from millstream.core.lifecycle import TABLE, Act, Happening, Phase, after
-from millstream.core.rate_limit import full_bucket
+from millstream.core.rate_limit import BURST_S, full_bucket
 from millstream.core.retry import QUICK_RETRIES, is_failed, retry_pause_s
 from millstream.core.turns import Candidate, fair_share, round_of_turns
 
@@ -147,7 +147,7 @@ def test_waiting_until_next_at_lets_something_pass(rate: float) -> None:
     limit = limit.spent(limit.allowance())
     later = limit.refilled(limit.next_at())
     assert later.allowance() >= 1
-    assert limit.next_at() - 5.0 <= max(1 / rate, 0.1) + 1e-9
+    assert limit.next_at() - 5.0 <= max(1 / rate, BURST_S) + 1e-9
 
 
 def test_clock_that_goes_back_gives_nothing() -> None:
