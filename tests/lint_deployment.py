@@ -2,9 +2,10 @@
 
     python tests/lint_deployment.py
 
-Each problem is one line `file:line: what`; the exit code is 1 if there are any.  It knows the mistakes that only show at
-deployment: a COPY of a path that is not there or is ignored, a shell-form entry point, a root user in the scheduler's
-image, an app definition whose options `headgate serve` does not have, whose ports and health check disagree.
+Each problem is one line `file:line: what`; the exit code is 1 if there are any.  It knows the mistakes that only show
+at deployment: a COPY of a path that is not there or is ignored, a shell-form entry point, a root user in the
+scheduler's image, an app definition whose options `headgate serve` does not have, whose ports and health check
+disagree.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 
 import click
 
+from headgate.commands.serve import serve_command
+
 ROOT = Path(__file__).parent.parent
 
 _INSTRUCTIONS = frozenset(
-    "ARG FROM COPY RUN USER WORKDIR ENV EXPOSE ENTRYPOINT CMD LABEL HEALTHCHECK VOLUME SHELL STOPSIGNAL".split()
+    {"ARG", "FROM", "COPY", "RUN", "USER", "WORKDIR", "ENV", "EXPOSE", "ENTRYPOINT", "CMD", "LABEL", "VOLUME"}
 )
 
 
@@ -85,13 +88,9 @@ def container_file_problems(path: Path) -> Iterator[tuple[int, str]]:
 
 def app_problems(path: Path) -> Iterator[tuple[int, str]]:
     """What is wrong with one Marathon app definition."""
-    from headgate.cli import main
-
     app = json.loads(path.read_text(encoding="utf-8"))
-    serve = main.commands["serve"] if isinstance(main, click.Group) else None
-    assert serve is not None
-    options = {name: each for each in serve.params for name in each.opts}
-    known = {each.envvar for each in serve.params if isinstance(each, click.Option)}
+    options = {name: each for each in serve_command.params for name in each.opts}
+    known = {each.envvar for each in serve_command.params if isinstance(each, click.Option)}
     if not re.fullmatch(r"(/[a-z0-9]([a-z0-9-]*[a-z0-9])?)+", app.get("id", "")):
         yield 1, f"id {app.get('id')!r} is no Marathon path"
     arguments = app.get("args", [])

@@ -1,0 +1,76 @@
+"""The check of container files and app definitions finds each mistake it is there for."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+_spec = importlib.util.spec_from_file_location("lint_deployment", ROOT / "tests" / "lint_deployment.py")
+assert _spec is not None
+assert _spec.loader is not None
+lint = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(lint)
+
+GOOD = 'ARG BASE=python:3\nFROM ${BASE}\nCOPY setup.cfg /src/\nUSER 1000\nCMD ["serve"]\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "says"),
+    [
+        ("FROM ${BASE}", "FROM python:3", 2, "build argument"),
+        ("setup.cfg", "setup.conf", 3, "does not exist"),
+        ("setup.cfg", "Makefile", 3, ".dockerignore leaves out"),
+        ("/src/", "src/", 3, "absolute path"),
+        ("USER 1000", "USER root", 1, "as root"),
+        ('CMD ["serve"]', "CMD serve", 5, "shell form"),
+        ('CMD ["serve"]', "", 1, "no CMD"),
+        ("USER 1000", "USER 1000\nRUN curl x | \\\n  sh", 5, "outside the package index"),
+        ("COPY", "COYP", 3, "unknown instruction COYP"),
+    ],
+)
+def test_mistakes_in_container_files(tmp_path: Path, before: str, after: str, line: int, says: str) -> None:
+    """Each is found, in its line, and a good file has none."""
+    path = tmp_path / "scheduler.Dockerfile"
+    path.write_text(GOOD)
+    assert list(lint.container_file_problems(path)) == []
+    path.write_text(GOOD.replace(before, after))
+    (found,) = lint.container_file_problems(path)
+    assert found[0] == line
+    assert says in found[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"id": "Headgate"}, "is no Marathon path"),
+        ({"args": ["run"]}, "do not run `headgate serve`"),
+        ({"args": ["serve", "--stroe", "memory"]}, "no option --stroe"),
+        ({"healthChecks": []}, "no health check"),
+        ({"healthChecks": [{"protocol": "HTTP", "path": "/health", "portIndex": 0}]}, "run by the agents"),
+        ({"healthChecks": [{"protocol": "MESOS_HTTP", "path": "/ping", "portIndex": 0}]}, "answers /health"),
+        ({"healthChecks": [{"protocol": "MESOS_HTTP", "path": "/health", "portIndex": 1}]}, "not defined"),
+        ({"instances": 2}, "one instance"),
+    ],
+)
+def test_mistakes_in_app_definitions(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    """Each is found; the definition in the repository has none."""
+    app = json.loads((ROOT / "marathon" / "headgate.json").read_text(encoding="utf-8"))
+    path = tmp_path / "app.json"
+    path.write_text(json.dumps(app))
+    assert list(lint.app_problems(path)) == []
+    path.write_text(json.dumps({**app, **changes}))
+    (found,) = lint.app_problems(path)
+    assert says in found[1]
+
+
+def test_an_unknown_variable_is_found(tmp_path: Path) -> None:
+    """A HEADGATE_ variable that no option of serve reads has no effect, which nobody would notice."""
+    app = json.loads((ROOT / "marathon" / "headgate.json").read_text(encoding="utf-8"))
+    app["env"]["HEADGATE_MASTERS"] = "zk://x/mesos"
+    path = tmp_path / "app.json"
+    path.write_text(json.dumps(app))
+    assert [problem for _, problem in lint.app_problems(path)] == ["env: no option of serve reads HEADGATE_MASTERS"]
