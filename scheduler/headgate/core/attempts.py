@@ -55,7 +55,7 @@ def happen(ledger: Ledger, task: TaskRecord, event: TaskEvent, now: float, text:
 
 def _up(ledger: Ledger, task: TaskRecord, now: float) -> None:
     slot = ledger.worker(task.job, task.worker)
-    ledger.put_worker(replace(slot, broken=False, wanted_since=None))
+    ledger.put_worker(replace(slot, broken=False))
     again = " again" if task.running_at is not None else ""
     ledger.say(now, NoteKind.RUNNING, f"{task.id} runs{again} on {task.hostname}", task.job, task.worker)
 

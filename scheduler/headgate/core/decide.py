@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headgate.core import words
-from headgate.core.explain import cause, explain
+from headgate.core.explain import Judge, cause, explain
 from headgate.core.job_stage import settle_job
 from headgate.core.ledger import Ledger
 from headgate.core.offer_stage import use_offers
@@ -88,6 +88,7 @@ def _explained(
 ) -> Mapping[JobName, Waiting]:
     """Why jobs wait whose workers are wished and not there; a new reason becomes a note once it lasts."""
     found = {}
+    judge = Judge(known)
     for job in _in_order(ledger):
         if job.state.leaving:
             continue
@@ -97,15 +98,8 @@ def _explained(
             continue
         patience = snapshot.settings.patience
         around = surroundings(job.spec, known, ledger.agents, patience, snapshot.now)
-        waiting = explain(
-            job.spec,
-            missing,
-            known,
-            worker_tally(ledger, job.spec),
-            around,
-            offers=len(snapshot.offers),
-            gate=gate,
-        )
+        judged = judge.judged(job.spec, worker_tally(ledger, job.spec), around)
+        waiting = explain(missing, judged, offers=len(snapshot.offers), gate=gate, now=snapshot.now)
         found[job.name] = waiting
         if gate is None:
             _note(ledger, job, waiting, snapshot.now, due)

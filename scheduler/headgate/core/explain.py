@@ -6,7 +6,7 @@ Speaks of every agent we know, as last offered, not only of the offers in hand.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from headgate.core.feasible import Surroundings, vetoes
 from headgate.core.pool import Pool
@@ -14,36 +14,49 @@ from headgate.model.job import JobSpec
 from headgate.model.task import WorkerRecord
 from headgate.model.waiting import NearestFit, Veto, VetoCount, VetoKind, Waiting
 
+Judged = Sequence[tuple[Pool, tuple[Veto, ...]]]
+"""Every known pool, and what it has against a job."""
 
-def explain(
-    spec: JobSpec,
-    slots: Sequence[WorkerRecord],
-    known: Sequence[Pool],
-    counts: Mapping[str, Counter[str]],
-    around: Surroundings,
-    *,
-    offers: int,
-    gate: str | None,
-) -> Waiting:
-    """Why these slots of the job have no task.  `gate`: why nothing at all is started now, if that is so."""
-    judged = [(pool, vetoes(spec, pool, counts, around)) for pool in known]
+
+class Judge:
+    """Holds jobs against the agents we know; jobs alike in need are held once."""
+
+    def __init__(self, known: Sequence[Pool]) -> None:
+        self._known = known
+        self._judged: dict[Hashable, Judged] = {}
+
+    def judged(self, spec: JobSpec, counts: Mapping[str, Counter[str]], around: Surroundings) -> Judged:
+        """The vetoes of every known pool."""
+        if spec.placement:
+            return self._vetoes(spec, counts, around)
+        kind = (spec.role, spec.worker, around.gpus_kept, tuple(sorted(around.avoided.items())))
+        if kind not in self._judged:
+            self._judged[kind] = self._vetoes(spec, counts, around)
+        return self._judged[kind]
+
+    def _vetoes(self, spec: JobSpec, counts: Mapping[str, Counter[str]], around: Surroundings) -> Judged:
+        return [(pool, vetoes(spec, pool, counts, around)) for pool in self._known]
+
+
+def explain(slots: Sequence[WorkerRecord], judged: Judged, *, offers: int, gate: str | None, now: float) -> Waiting:
+    """Why these slots of a job have no task.  `gate`: why nothing at all is started now, if that is so."""
     kinds = Counter(kind for _, found in judged for kind in {veto.kind for veto in found})
     nearest = _nearest(judged)
-    backing_off = [slot for slot in slots if slot.backoff_until > around.now]
+    backing_off = [slot for slot in slots if slot.backoff_until > now]
     all_back_off = len(backing_off) == len(slots)
     vetoed = tuple(VetoCount(kind=kind, agents=kinds[kind]) for kind in VetoKind if kinds[kind])
-    agents = len({pool.agent_id for pool in known})
+    agents = len({pool.agent_id for pool, _ in judged})
     fitting = len({pool.agent_id for pool, found in judged if not found})
     remedy = _remedy(nearest) if nearest and not fitting else None
     who = _who(slots)
     if gate:
         text = f"{who}: {gate}"
     elif all_back_off:
-        text = f"{who}: {_backoff_text(backing_off, around.now)}"
+        text = f"{who}: {_backoff_text(backing_off, now)}"
     else:
         text = f"{who}: {_offer_text(agents, fitting, vetoed, nearest, remedy)}"
     return Waiting(
-        since=min(slot.wanted_since if slot.wanted_since is not None else around.now for slot in slots),
+        since=min(slot.wanted_since if slot.wanted_since is not None else now for slot in slots),
         workers=tuple(slot.worker for slot in slots),
         text=text,
         agents=agents,
@@ -66,7 +79,7 @@ def cause(waiting: Waiting) -> str:
     return f"no known agent fits: {', '.join(each.kind.value for each in waiting.vetoed)}"
 
 
-def _nearest(judged: Sequence[tuple[Pool, tuple[Veto, ...]]]) -> NearestFit | None:
+def _nearest(judged: Judged) -> NearestFit | None:
     """The agent with the least against it; None if one fits, or none is known."""
     if not judged or any(not found for _, found in judged):
         return None

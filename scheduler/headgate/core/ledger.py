@@ -15,7 +15,6 @@ from headgate.model.record import HISTORY_MAX, AgentRecord, FrameworkRecord, Job
 from headgate.model.shard import ShardRecord
 from headgate.model.task import TaskRecord, WorkerRecord
 
-
 TEXT_MAX: Final = 400
 """Characters of a message that came from outside."""
 

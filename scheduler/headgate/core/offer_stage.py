@@ -197,7 +197,7 @@ def _refusals(
 
 
 def _may_help(spec: JobSpec, pool: Pool, counts: Mapping[str, Counter[str]], around: Surroundings) -> bool:
-    return all(veto.passing for veto in vetoes(spec, pool, counts, around))
+    return pool.resources.holds(spec.worker) and all(veto.passing for veto in vetoes(spec, pool, counts, around))
 
 
 def _flows(

@@ -147,13 +147,15 @@ def _shut_out(
     its records and a checkpoint store has not.
     """
     found = []
-    holding = {task_id: {owned.shard for owned in each.report.owned} for task_id, each in heard.items()}
+    holding: dict[TaskId, set[str]] = {}
     for shard in shards:
         if shard.owner is None or shard.releasing is not None or shard.assigned_at is None:
             continue
         task, report = ledger.tasks.get(shard.owner), heard.get(shard.owner)
         if task is None or task.stage is not Stage.RUNNING or report is None:
             continue
+        if task.id not in holding:
+            holding[task.id] = {owned.shard for owned in report.report.owned}
         if report.report.assignment_version < task.assignment_version or shard.id in holding[task.id]:
             continue
         until = shard.assigned_at + patience.shut_out_s

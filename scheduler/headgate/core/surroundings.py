@@ -59,7 +59,7 @@ def avoided_agents(
         until = recent[-1].at + patience.agent_avoid_s
         if len(recent) >= patience.agent_failures and until > now:
             found[agent_id] = until
-    return found if {pool.agent_id for pool in known} - set(found) else {}
+    return found if any(pool.agent_id not in found for pool in known) else {}
 
 
 def worker_tally(ledger: Ledger, spec: JobSpec) -> dict[str, Counter[str]]:

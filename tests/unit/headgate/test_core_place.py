@@ -1,12 +1,11 @@
 """Placement: vetoes with their shortfalls, constraints, ranking, and who goes where."""
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 from paper_cluster import GIB, job_spec
 
-from headgate.core.explain import cause, explain
+from headgate.core.explain import Judge, cause, explain
 from headgate.core.feasible import Surroundings, vetoes
 from headgate.core.place import Want, placing
 from headgate.core.placement import tally
@@ -338,7 +337,7 @@ BIG = job_spec(
 )
 def test_why_a_job_waits(known: list[Pool], slots: list[WorkerRecord], gate: str | None, text: str, why: str) -> None:
     """In sentences that say what would help."""
-    found = explain(BIG, slots, known, {}, AROUND, offers=0, gate=gate)
+    found = explain(slots, Judge(known).judged(BIG, {}, AROUND), offers=0, gate=gate, now=AROUND.now)
     assert found.text == text
     assert cause(found) == why
     assert found.since == 900.0
@@ -348,7 +347,7 @@ def test_why_a_job_waits(known: list[Pool], slots: list[WorkerRecord], gate: str
 def test_counts_are_by_agent_not_by_reason() -> None:
     """An agent that lacks two things counts once for each."""
     known = [pool("a", cpus=1, mem=1, rack="r1"), pool("b", cpus=1, rack="r1"), pool("c", rack="r2")]
-    found = explain(BIG, [slot(0)], known, {"rack": Counter()}, AROUND, offers=2, gate=None)
+    found = explain([slot(0)], Judge(known).judged(BIG, {}, AROUND), offers=2, gate=None, now=AROUND.now)
     assert {each.kind: each.agents for each in found.vetoed} == {
         VetoKind.CPUS: 2,
         VetoKind.MEM: 1,

@@ -105,6 +105,7 @@ def test_silence_while_nobody_listened_is_no_silence() -> None:
     cluster.subscribe()
     cluster.advance(1)
     cluster.now += 300
+    cluster.tick()
     cluster.advance(10)
     assert running(cluster, 2)
     assert len(cluster.tasks) == 2
@@ -460,6 +461,26 @@ def test_a_master_that_fails_in_the_middle_of_a_plan_gets_the_rest_later() -> No
     cluster.until(lambda: running(cluster, 2), within=60)
 
 
+def test_the_first_failure_to_send_drops_the_rest_of_the_plan() -> None:
+    """One attempt per plan, not one per step: what could not be reached is not asked ten times."""
+    cluster = PaperCluster(2)
+    attempts: list[Call] = []
+
+    class Gone:
+        def send(self, call: Call) -> None:
+            attempts.append(call)
+            raise MasterUnavailable("gone")
+
+    scheduler = cluster.attach(MemoryStore(), Gone())
+    scheduler.submit(job_spec(workers=2))
+    cluster.tick()
+    assert len(attempts) == 1
+    cluster.now += 0.25
+    cluster._step(0.25)
+    cluster.tick()
+    assert len(attempts) == 2
+
+
 def test_offers_of_a_call_without_answer_are_given_back_and_not_used_again() -> None:
     """The launch may have been made: no offer in two launches, and in the end one task."""
     cluster = PaperCluster(1)
@@ -474,11 +495,13 @@ def test_offers_of_a_call_without_answer_are_given_back_and_not_used_again() -> 
                 self.broken = True
                 raise MasterUnavailable("the answer was lost")
 
-    scheduler = cluster.attach(MemoryStore(), Breaking())
+    master = Breaking()
+    scheduler = cluster.attach(MemoryStore(), master)
     scheduler.submit(job_spec(workers=1))
+    cluster.put_shards("other", 1)
+    cluster.until(lambda: master.broken)
     scheduler.submit(job_spec("other"))
     cluster.tick()
-    cluster.put_shards("other", 1)
     cluster.until(lambda: running(cluster, 1) and running(cluster, 1, name="other"))
     accepted = [offer_id for call in cluster.sent(Accept) if isinstance(call, Accept) for offer_id in call.offer_ids]
     assert len(accepted) == len(set(accepted))

@@ -8,7 +8,7 @@ from paper_cluster import GIB, PaperCluster, job_spec, started
 from headgate.adapters.memory_store import MemoryStore
 from headgate.errors import BadJob, UnknownJob
 from headgate.model.call import Accept, Decline, Kill, Revive, SendMessage, Suppress, UpdateFramework
-from headgate.model.ids import JobName
+from headgate.model.ids import JobName, TaskId
 from headgate.model.job import Program, Restart, Workers
 from headgate.model.record import JobState
 from headgate.model.resources import Request
@@ -269,6 +269,53 @@ def test_a_shard_moves_only_after_its_owner_has_let_go() -> None:
     assert versions == sorted(versions)
 
 
+def test_a_shard_is_not_let_go_by_a_report_from_before_it_was_assigned() -> None:
+    """The owner may still get that assignment, and claim: only a report that knows of the release counts."""
+    cluster = PaperCluster(2)
+    cluster.put_shards(JOB, 2)
+    started(cluster, job_spec(workers=1))
+    cluster.until(lambda: len(cluster.live()) == 1)
+    (old,) = cluster.live()
+    old.deaf = True
+    cluster.advance(3)
+    assert {shard.worker for shard in view(cluster).shards} == {0}
+    assert cluster.scheduler is not None
+    cluster.scheduler.scale(JOB, 2)
+    cluster.until(lambda: len(cluster.live()) == 2)
+    cluster.advance(5)
+    assert {shard.worker for shard in view(cluster).shards} == {0}
+    old.deaf = False
+    cluster.until(lambda: running(cluster, 2))
+    assert spread(cluster) == [1, 1]
+
+
+def test_nothing_is_taken_while_another_new_worker_is_on_its_way() -> None:
+    """One comes three seconds after the other: every shard that moves does so once."""
+    cluster = deployed(1, shards=9)
+    assert cluster.scheduler is not None
+    cluster.scheduler.scale(JOB, 3)
+    cluster.until(lambda: len(cluster.live()) == 3)
+    cluster.tasks[TaskId("delays.1.2.0")].launched_at += 3
+    cluster.until(lambda: running(cluster, 3) and spread(cluster) == [3, 3, 3])
+    assert view(cluster).moves == 6
+
+
+def test_a_worker_is_not_drained_before_what_it_had_is_in_other_hands() -> None:
+    """It has let go, and the next owner has not heard yet."""
+    cluster = deployed(2, shards=4)
+    assert cluster.scheduler is not None
+    stays, goes = sorted(cluster.live(), key=lambda task: task.id)
+    stays.deaf = True
+    cluster.scheduler.scale(JOB, 1)
+    cluster.advance(8)
+    assert goes.owned == {}
+    assert goes.live
+    assert goes.seen is not None
+    assert not goes.seen.drain
+    stays.deaf = False
+    cluster.until(lambda: running(cluster, 1))
+
+
 def test_assignments_are_repeated_until_a_report_shows_them_seen() -> None:
     """About once a second, and then no more."""
     cluster = deployed(1, shards=1)
@@ -351,6 +398,20 @@ def test_submitting_again_after_the_end_is_another_submission() -> None:
     cluster.until(lambda: running(cluster, 1))
     assert [task.id for task in cluster.live()] == ["delays.2.0.0"]
     assert all(shard.epoch > 2_000_000 for shard in cluster.shards[JOB].values())
+
+
+def test_another_submission_begins_with_an_empty_shard_table() -> None:
+    """What was finished then says nothing of now."""
+    cluster = PaperCluster(1)
+    cluster.put_shards(JOB, 2, records=10)
+    cluster.complete.add(JOB)
+    scheduler = started(cluster, job_spec(until=Until.END))
+    cluster.until(lambda: view(cluster).state is JobState.COMPLETED)
+    scheduler.submit(job_spec(until=Until.END))
+    cluster.tick()
+    job = view(cluster)
+    assert (job.state, job.shards, job.shards_complete, job.audit.records_in) == (JobState.DEPLOYING, (), False, 0)
+    cluster.until(lambda: view(cluster).state is JobState.COMPLETED)
 
 
 @pytest.mark.parametrize(
