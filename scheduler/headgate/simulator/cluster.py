@@ -185,10 +185,6 @@ class Cluster:
         successor.start(now=now)
         self._catch_up(node, now)
 
-    def forget(self, address: str) -> None:
-        """Drop what a dead agent's successor would have learned: it is to know nothing."""
-        self._nodes[address].events.clear()
-
     def kill_master(self) -> None:
         """The master dies; what agents say is lost until there is another."""
         self._master = None

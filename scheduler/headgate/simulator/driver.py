@@ -170,7 +170,6 @@ class Driver:
         await asyncio.to_thread(shutil.rmtree, self.work_dir(name), ignore_errors=True)
         self.work_dir(name).mkdir(parents=True, exist_ok=True)
         self._checkpoints.pop(name, None)
-        self._cluster.forget(address)
         await self.start_agent(name)
 
     async def kill_executor(self, executor_id: str, number: int) -> int:

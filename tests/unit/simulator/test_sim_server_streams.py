@@ -60,6 +60,11 @@ def test_the_bound_is_on_what_waits() -> None:
         for _ in range(5):
             buffer.write({"text": "12345678"})
             assert await buffer.next() == b"8\n12345678"
+        buffer.write({"text": "1"})
+        for _ in range(5):
+            buffer.write({"text": "2"})
+            assert isinstance(await buffer.next(), bytes)
+        assert await buffer.next() == b"1\n2"
         buffer.write({"text": "x" * 50})
         assert await buffer.next() == b"50\n" + b"x" * 50
         buffer.write({"text": "12345678"})
