@@ -24,7 +24,7 @@ from millstream.aggregates import (
 from millstream.aggregates import max as max  # noqa: A004 - the words users know
 from millstream.aggregates import min as min  # noqa: A004
 from millstream.aggregates import sum as sum  # noqa: A004
-from millstream.connectors import files, stdout
+from millstream.connectors import files, generator, stdout
 from millstream.errors import (
     Fenced,
     IncompatibleState,
@@ -56,6 +56,7 @@ __all__ = [
     "count",
     "files",
     "first",
+    "generator",
     "last",
     "mean",
     "own",

@@ -1,4 +1,4 @@
-"""The words a program uses for places that can be read from and written to: `files(…)`, `stdout()`."""
+"""The words a program uses for places to read from and to write to: `files(…)`, `generator(…)`, `stdout()`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from millstream.schema import caller
 from millstream.sinks.files import FilesSink
 from millstream.sinks.stdout import StdoutSink
 from millstream.sources.files import FilesSource
+from millstream.sources.generator import GeneratorSource
 
 Dtype = pl.DataType | type[pl.DataType]
 
@@ -82,3 +83,18 @@ def files(
 def stdout() -> StdoutSink:
     """JSON lines on standard output: at least once, or at most once."""
     return StdoutSink()
+
+
+def generator(
+    *, shards: int = 4, records: int = 1_000_000, keys: int = 100, step_ms: int = 10, disorder_ms: int = 0
+) -> GeneratorSource:
+    """A source of computed records with a known answer: `shards` shards of `records` records each.
+
+    Columns: `id` (counts up within a shard), `key` (one of `keys`, each in one shard only), `at` (goes on by `step_ms`,
+    out of order by up to `disorder_ms`) and `value` (0 to 999).
+    """
+    where = caller()
+    for name, number, least in (("shards", shards, 1), ("records", records, 0), ("keys", keys, 1)):
+        if number < least:
+            raise ProgramError(f"generator: {name} must be at least {least}, not {number}", where=where)
+    return GeneratorSource(shards=shards, records=records, keys=keys, step_ms=step_ms, disorder_ms=disorder_ms)

@@ -10,20 +10,30 @@ _SAMPLES_MAX = 512
 class LagTracker:
     """Remembers when the source's end was where; needs nothing of the records themselves.
 
-    Exact to the spacing of the samples, and a lower bound for what was there before the first one.
+    A record counts as waiting since it was first seen to be there: a lower bound for what was there before the first
+    look.  Over a long backlog neighbouring looks are put together, and a record may count as waiting for longer than it
+    does, by the time between two looks kept: about a 256th of the oldest wait.
     """
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
+        self._spacing_s = 0.0
 
     def see(self, now: float, position: int, end: int) -> None:
         """At `now` the next unread record is at `position` and the source ends at `end`."""
-        while self._samples and self._samples[0][1] <= position:
-            self._samples.popleft()
-        if end > position and (not self._samples or end > self._samples[-1][1]):
-            self._samples.append((now, end))
-            if len(self._samples) > _SAMPLES_MAX:
-                self._thin()
+        samples = self._samples
+        while samples and samples[0][1] <= position:
+            samples.popleft()
+        if not samples:
+            self._spacing_s = 0.0
+        if end <= position or (samples and end <= samples[-1][1]):
+            return
+        if samples and now - samples[-1][0] < self._spacing_s:
+            samples[-1] = (samples[-1][0], end)
+            return
+        samples.append((now, end))
+        if len(samples) > _SAMPLES_MAX:
+            self._join_neighbours()
 
     def lag_s(self, now: float, position: int) -> float:
         """Seconds since the record at `position` was first known to be there; 0.0 when there is none."""
@@ -32,9 +42,9 @@ class LagTracker:
                 return max(0.0, now - at)
         return 0.0
 
-    def _thin(self) -> None:
-        """Drop every second sample but the oldest and the newest: precision halves where it matters least."""
-        kept = [sample for index, sample in enumerate(self._samples) if index % 2 == 0]
-        if kept[-1] != self._samples[-1]:
-            kept.append(self._samples[-1])
-        self._samples = deque(kept)
+    def _join_neighbours(self) -> None:
+        samples = list(self._samples)
+        self._samples = deque(
+            (samples[index][0], samples[min(index + 1, len(samples) - 1)][1]) for index in range(0, len(samples), 2)
+        )
+        self._spacing_s = 2 * (samples[-1][0] - samples[0][0]) / _SAMPLES_MAX

@@ -495,3 +495,52 @@ def test_a_sink_that_fails_closes_the_shard_before_anything_half_done_is_committ
     shard.step(0.0, 10)
     shard.release(0.0)
     assert first.frame["i"].to_list() == second.frame["i"].to_list() == [1, 2, 3]
+
+
+def test_a_record_behind_an_isolated_one_is_as_late_as_ever() -> None:
+    """The pieces of a batch that is cut up see the watermark of the pieces before them."""
+    numbers = (30, 2, 3, 31)
+    stream = (
+        Stream(RowsSource({SHARD: rows(*numbers)}))
+        .event_time("at")
+        .map_batches(Picky(2))
+        .with_columns(key=pl.lit("k"))
+        .key_by("key", partitioned=True)
+        .window(tumbling("10s"))
+        .aggregate(n=count())
+    )
+    late = CollectingSink(pl.Schema({**SCHEMA, "key": pl.String}))
+    results = CollectingSink(stream.schema)
+    shard = runtime(stream.to(results).late(late), MemoryStore())
+    shard.claim_and_restore(0.0)
+    for _ in range(2):
+        with pytest.raises(ShardFailed):
+            shard.step(0.0, 4)
+    while not shard.step(0.0, 4).finished:
+        pass
+    shard.release(0.0)
+    assert late.frame["i"].to_list() == [3]
+    assert results.frame["n"].to_list() == [2]
+
+
+def test_output_and_dead_letters_of_a_damaged_commit_are_taken_back_and_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b"".join(b'{"i":%d}\nbad %d\n' % (i, i) for i in range(3)))
+    stream = Stream(files(path, schema={"i": pl.Int64})).to(files(tmp_path / "out"))
+    store = MemoryStore()
+    for epoch in (1, 2):
+        shard = ShardRuntime(stream.plan(), shard=ShardId("x.jsonl"), epoch=epoch, owner=f"w{epoch}", store=store)
+        restored = shard.claim_and_restore(0.0)
+        if epoch == 2:
+            assert restored.checkpoint == 2
+            assert [remark.split(" ")[0] for remark in restored.remarks] == ["entry", "took", "took"]
+        shard.step(0.0, 2)
+        shard.checkpoint(0.0)
+        while not shard.step(0.0, 2).finished:
+            pass
+        shard.release(0.0)
+        assert sorted(read_committed(tmp_path / "out")["i"]) == [0, 1, 2]
+        assert [letter.raw for letter in read_dead_letters(store)] == ["bad 0", "bad 1", "bad 2"]
+        newest = store.list("shards/x.jsonl/log/")[-1]
+        store.delete(newest)
+        store.create(newest, b"{")

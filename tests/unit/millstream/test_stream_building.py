@@ -100,7 +100,8 @@ def test_the_plan_can_be_read() -> None:
         "source files(flights/*.jsonl)",
         "    origin: String, at: Datetime(time_unit='ms', time_zone=None), delay: Float64, tags: List(String)",
         ".event_time(at, out_of_orderness=2h, idle_after=30s)",
-        ".key_by(origin).window(tumbling(1h), allowed_lateness=1d, early=5m).aggregate(flights=count(), delay=mean(delay))",
+        ".key_by(origin).window(tumbling(1h), allowed_lateness=1d, early=5m)"
+        ".aggregate(flights=count(), delay=mean(delay))",
         "    origin: String, window_start: Datetime(time_unit='ms', time_zone=None), "
         "window_end: Datetime(time_unit='ms', time_zone=None), flights: Int64, delay: Float64, pane: String, "
         "revision: Int64",
