@@ -32,7 +32,10 @@ def hear(world: World, task: TaskRecord, data: bytes, now: float) -> str | None:
     if before is not None and report.sequence <= before.report.sequence:
         return None
     world.heard[task.id] = Heard(report=report, at=now)
-    world.gauges.setdefault(task.job, Gauges()).hear(report, task.id, now, world.settings.measuring)
+    job = world.ledger.jobs.get(task.job)
+    if job is not None:
+        measuring = world.settings.measuring.over(job.spec.scaling.window_s)
+        world.gauges.setdefault(task.job, Gauges()).hear(report, task.id, now, measuring)
     shown = world.last_reports.setdefault(task.job, {})
     owned = {ShardId(each.shard): each for each in report.owned}
     table = world.ledger.shards(task.job)

@@ -222,6 +222,7 @@ _SCALING: Final = section(
         "cooldown_down": Field(
             duration(zero=True), "The least time from any change to a next one down.", "cooldown_down_s"
         ),
+        "window": Field(duration(), "Rates and costs are measured over this time.", "window_s"),
     },
 )
 

@@ -54,7 +54,8 @@ def _scale(ledger: Ledger, name: JobName, snapshot: Snapshot) -> ScalingDecision
         return None
     shards = [shard.id for shard in ledger.shards(name).values() if not shard.finished]
     loads = snapshot.loads.get(name, {})
-    decision = decide_workers(job, shards, loads, snapshot.settings.measuring, snapshot.now)
+    measuring = snapshot.settings.measuring.over(job.spec.scaling.window_s)
+    decision = decide_workers(job, shards, loads, measuring, snapshot.now)
     if decision.memory != job.scaling or decision.workers != job.workers:
         ledger.jobs[name] = replace(job, scaling=decision.memory, workers=decision.workers)
     if decision.workers != job.workers:

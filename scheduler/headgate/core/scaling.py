@@ -5,9 +5,9 @@ they are asked:
 
 1. off, pinned by a person, or the job is not at rest: hold;
 2. any shard without fresh and complete metrics: hold (a zero that was no measurement once scaled jobs down);
-3. up when the shards, packed for the highest utilisation, overflow the workers there are, for `ACTIVATION_S` on end or
-   at once when the backlog is worth three times the catch-up time; only if it clears the backlog sooner than staying,
-   and not while most workers wait for the sink;
+3. up when the shards, packed for the highest utilisation, overflow the workers there are, for a sixth of the window on
+   end, or at once when the backlog is worth three times the catch-up time; only if it clears the backlog sooner than
+   staying, and not while most workers wait for the sink;
 4. down when fewer would do, for `cooldown_down_s` on end, to the most that was asked for in that time; never while
    the backlog is worth a minute.
 """
@@ -28,7 +28,8 @@ from headgate.model.record import JobRecord, JobState, ScalingMemory
 from headgate.model.settings import Measuring
 from headgate.model.view import ScalingView
 
-ACTIVATION_S: Final = 10.0
+ACTIVATION_SHARE: Final = 1 / 6
+"""Of the window: a need must last so long before workers are added, which is 10 s unless the job says otherwise."""
 BACKLOG_S: Final = 60.0
 """While the backlog is worth more than this, there is no scaling down, and up only when truly needed."""
 BAND_UP: Final = 0.15
@@ -116,7 +117,7 @@ def _up(job: JobRecord, inputs: Sequence[Inputs], best: int, calm: ScalingMemory
         _too_early(calm.changed_at, policy.cooldown_up_s, now)
         or _sink_bound(inputs)
         or _not_worth_it(job, inputs, best)
-        or (None if urgent or now - since >= ACTIVATION_S else "waiting to see whether it lasts")
+        or (None if urgent or now - since >= ACTIVATION_SHARE * policy.window_s else "waiting to see whether it lasts")
     )
     if held:
         text = f"held at {job.workers} though {best} would carry it: {held}"

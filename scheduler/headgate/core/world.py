@@ -57,11 +57,13 @@ class World:
     def snapshot(self, now: float) -> Snapshot:
         """The world, frozen."""
         records = self.ledger.frozen()
-        measuring = self.settings.measuring
         loads = {
-            name: self.gauges[name].loads(((shard.id, shard.owner) for shard in shards), measuring)
+            name: self.gauges[name].loads(
+                ((shard.id, shard.owner) for shard in shards),
+                self.settings.measuring.over(records.jobs[name].spec.scaling.window_s),
+            )
             for name, shards in records.shards.items()
-            if name in self.gauges
+            if name in self.gauges and name in records.jobs
         }
         return Snapshot(
             now=now,

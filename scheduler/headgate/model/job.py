@@ -79,6 +79,7 @@ class Scaling:
     """The policy on backlog; the formulas and their sources are in `core.scaling`.
 
     `cooldown_up_s`/`cooldown_down_s`: the least time since the last change before another one up, or down.
+    `window_s`: rates and costs are measured over this time; shorter is quicker, and more easily fooled.
     """
 
     enabled: bool = True
@@ -87,6 +88,7 @@ class Scaling:
     handover_s: float = 20.0
     cooldown_up_s: float = 30.0
     cooldown_down_s: float = 120.0
+    window_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ Each number says what it protects; job files set what differs from job to job.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from headgate.model.call import Framework
 
@@ -73,6 +73,10 @@ class Measuring:
     """A shorter window says nothing of rates."""
     fresh_s: float = 10.0
     """A shard without a sample this young has no fresh metrics."""
+
+    def over(self, window_s: float) -> Measuring:
+        """The same for a job that is measured over another time."""
+        return replace(self, window_s=window_s, span_min_s=min(self.span_min_s, window_s / 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
