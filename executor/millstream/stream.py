@@ -142,13 +142,17 @@ class Stream:
         return self._apply("with_columns", (*columns, *named), lambda frame, _: frame.with_columns(*columns, **named))
 
     def explode(self, column: str, *more: str) -> Stream:
-        """One row per element of a list column; an empty list gives one row with null."""
+        """One row per element of a list column; an empty list gives no row, nor does null."""
         where = caller()
         for name in (column, *more):
             dtype = require_column(self._schema, name, what="explode", where=where)
             if not isinstance(dtype, pl.List | pl.Array):
                 raise ProgramError(f'explode: "{name}" is {dtype}, not a list', where=where)
-        return self._apply("explode", (column, *more), lambda frame, _: frame.explode(column, *more))
+        return self._apply(
+            "explode",
+            (column, *more),
+            lambda frame, _: frame.explode(column, *more, empty_as_null=False, keep_nulls=False),
+        )
 
     def map_batches(
         self, function: Callable[[pl.DataFrame], pl.DataFrame], *, schema: Mapping[str, Dtype] | None = None

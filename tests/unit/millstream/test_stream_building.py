@@ -22,6 +22,7 @@ from millstream import (
     share,
     std,
     stdout,
+    testing,
     tumbling,
 )
 from millstream import min as least
@@ -253,3 +254,9 @@ def test_a_users_own_aggregate_shows_by_its_class() -> None:
     stream = windowed().aggregate(longest=own(aggregator, "origin", returns=pl.Int64))
     assert stream.schema["longest"] == pl.Int64
     assert "longest=Longest(origin)" in stream.explain()
+
+
+def test_explode_gives_a_row_per_element_and_none_for_nothing() -> None:
+    stream = Stream(files("x", schema={"i": pl.Int64, "tags": pl.List(pl.String)})).explode("tags").to(stdout())
+    rows = [{"i": 1, "tags": ["a", "b"]}, {"i": 2, "tags": []}, {"i": 3, "tags": None}, {"i": 4, "tags": ["c"]}]
+    assert testing.run(stream, rows).rows.rows() == [(1, "a"), (1, "b"), (4, "c")]
