@@ -101,7 +101,7 @@ class Scheduler:
         self._mailbox.put(event)
 
     def submit(self, spec: JobSpec) -> Future[Receipt]:
-        """Run a job.  The receipt comes when it is saved; BadJob if it is refused."""
+        """Run a job.  The receipt comes when it is saved, and in the view; BadJob if it is refused."""
         return self._ask(Submit(spec=spec))
 
     def scale(self, job: JobName, workers: int | None) -> Future[Receipt]:
@@ -144,10 +144,13 @@ class Scheduler:
         if not self._settle(now):
             self._show(now)
             return now + RETRY_S
-        snapshot = self._world.snapshot(now)
-        plan = decide(snapshot)
-        wake_at = self._carry_out(plan, now)
-        self._publish(snapshot, plan)
+        try:
+            snapshot = self._world.snapshot(now)
+            plan = decide(snapshot)
+            wake_at = self._carry_out(plan, now)
+            self._publish(snapshot, plan)
+        finally:
+            self._answer()
         return wake_at
 
     def _begin(self, now: float) -> float:
@@ -180,15 +183,24 @@ class Scheduler:
             self._receipts.append((item, receipt))
 
     def _settle(self, now: float) -> bool:
-        """Save what the events and commands changed; then, and only then, acknowledge and answer."""
-        if not self._save(now):
-            return False
+        """Save what the events and commands changed; then, and only then, acknowledge."""
+        try:
+            if not self._save(now):
+                return False
+        except StaleLeader as stale:
+            receipts, self._receipts = self._receipts, []
+            for asked, _ in receipts:
+                asked.receipt.set_exception(stale)
+            raise
         acknowledgements, self._acknowledgements = self._acknowledgements, []
         self._complain(self._sender.acknowledge(acknowledgements), now)
+        return True
+
+    def _answer(self) -> None:
+        """Hand out the receipts of commands that are saved; whoever has one finds its effect in the view."""
         receipts, self._receipts = self._receipts, []
         for asked, receipt in receipts:
             asked.receipt.set_result(receipt)
-        return True
 
     def _save(self, now: float, plan: Plan | None = None) -> bool:
         try:
@@ -196,10 +208,6 @@ class Scheduler:
         except StoreUnavailable as failure:
             self._complain((f"the store does not answer, nothing is done: {failure}",), now)
             return False
-        except StaleLeader as stale:
-            for asked, _ in self._receipts:
-                asked.receipt.set_exception(stale)
-            raise
         return True
 
     def _carry_out(self, plan: Plan, now: float) -> float | None:

@@ -144,6 +144,7 @@ def test_run_ticks_on_events_and_stops() -> None:
     try:
         scheduler.deliver(Subscribed(framework_id=FrameworkId("F-9"), master="paper:5050"))
         assert scheduler.submit(job_spec()).result(timeout=30).submission == 1
+        assert scheduler.view.find_job(JOB) is not None
         scheduler.deliver(Disconnected(reason="enough"))
         assert scheduler.cancel(JOB).result(timeout=30).job == JOB
         assert scheduler.framework_id == "F-9"
