@@ -1,0 +1,89 @@
+"""Runs worlds, and tells how each ended."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from headgate.testing.rules import Violation
+from headgate.testing.timeline import BEGIN
+from headgate.testing.world import Options, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one world ended.  `failure` is None if it ended well; `digest` is that of its trace.
+
+    `tail` are the last lines of the trace, `faults` what could go wrong, `struck` what did, how often.
+    """
+
+    seed: int
+    digest: str
+    steps: int
+    virtual_s: float
+    calm_after_s: float | None
+    faults: str
+    struck: str
+    rule: str | None = None
+    failure: str | None = None
+    tail: tuple[str, ...] = ()
+
+
+def simulate(seed: int, options: Options | None = None, *, lines: int = 60) -> Outcome:
+    """Run one world to its end.  Equal arguments give equal outcomes, in any process."""
+    world = World(seed, options or Options())
+    rule = failure = None
+    try:
+        world.run()
+    except Violation as violation:
+        rule, failure = violation.rule, str(violation)
+    except Exception as problem:  # noqa: BLE001 (whatever the program under test does wrong is what is looked for)
+        rule, failure = type(problem).__name__, traceback.format_exc()
+    if failure is not None:
+        world.trace.say("world", f"broken: {rule}")
+    return Outcome(
+        seed=seed,
+        digest=world.trace.digest,
+        steps=world.steps,
+        virtual_s=world.timeline.now() - BEGIN,
+        calm_after_s=world.calm_after_s,
+        faults=world.faults,
+        struck=", ".join(f"{fault.value} {count}" for fault, count in world.weather.counted.items() if count),
+        rule=rule,
+        failure=failure,
+        tail=tuple(world.trace.last(lines)) if failure is not None else (),
+    )
+
+
+def report(outcome: Outcome, command: str) -> str:
+    """An outcome for people: a line if it ended well, else the whole story and how to see it again."""
+    if outcome.failure is None:
+        return (
+            f"seed {outcome.seed}: well after {outcome.calm_after_s:.0f} s of calm, {outcome.steps} steps, "
+            f"digest {outcome.digest}"
+        )
+    return "\n".join(
+        (
+            f"seed {outcome.seed}: FAILED after {outcome.virtual_s:.1f} s, {outcome.steps} steps",
+            f"  faults: {outcome.faults}",
+            f"  struck: {outcome.struck}",
+            *(f"  | {line}" for line in outcome.tail),
+            f"  {outcome.failure}",
+            f"  again: {command}",
+        )
+    )
+
+
+def shortest(seed: int, options: Options, fails: Callable[[Outcome], bool]) -> Outcome:
+    """The failure of a seed with the shortest storm that still shows it, by halving; itself if none is shorter."""
+    found = simulate(seed, options)
+    low, high = 0.0, options.storm_s
+    while high - low > 1.0:
+        middle = (low + high) / 2
+        outcome = simulate(seed, replace(options, storm_s=middle))
+        if fails(outcome):
+            found, high = outcome, middle
+        else:
+            low = middle
+    return found

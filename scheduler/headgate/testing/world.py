@@ -1,0 +1,235 @@
+"""One world: everything a seed makes, from the agents to the weather, and its two phases.
+
+First the storm: faults, and every rule holds at every step.  Then the calm: nothing fails any more, and within a
+bounded time all must be well and stay so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from headgate.adapters.memory_store import MemoryStore
+from headgate.model.call import Framework
+from headgate.model.settings import Settings
+from headgate.simulator.master import MasterSettings
+from headgate.simulator.messages import Output, StreamEnd, StreamEvent
+from headgate.testing.calamities import Calamities
+from headgate.testing.containers import Containers
+from headgate.testing.faults import Fault, Weather, draw, shown
+from headgate.testing.launch_rules import (
+    BackoffKept,
+    IntentSaved,
+    OnePerSlot,
+    Reconciled,
+    SavedBeforeAcknowledged,
+    WithinOffers,
+)
+from headgate.testing.randomness import Randomness
+from headgate.testing.rest import Rest
+from headgate.testing.rules import Rule, Rules, Terms, Violation, Written
+from headgate.testing.scheduler_host import Machine, SchedulerHost, Seams
+from headgate.testing.shard_log import ShardLogs
+from headgate.testing.shard_rules import OnceOnly, OneFramework, OneOwner
+from headgate.testing.source import Source
+from headgate.testing.stored_records import StoredRecords
+from headgate.testing.timeline import BEGIN, Timeline
+from headgate.testing.town import Town
+from headgate.testing.trace import Trace
+from headgate.testing.weathered_store import StoreRoom
+from headgate.testing.workload import RATE_PER_S, People, draw_agents, draw_job, draw_source, wanted_workers
+
+HEARTBEAT_S: Final = 5.0
+SETTLED_S: Final = 3.0
+"""All must be well for so long."""
+STEPS_PER_S_MAX: Final = 2000
+"""More steps per second of virtual time, over a whole phase, and the world is running in circles."""
+RULES: Final[tuple[type[Rule], ...]] = (
+    Terms,
+    OneFramework,
+    WithinOffers,
+    IntentSaved,
+    OnePerSlot,
+    Reconciled,
+    SavedBeforeAcknowledged,
+    BackoffKept,
+    OneOwner,
+    OnceOnly,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """`storm_s`: how long things go wrong.  `calm_s`: within so long after it all must be well."""
+
+    storm_s: float = 90.0
+    calm_s: float = 600.0
+    seams: Seams = field(default_factory=Seams)
+
+
+class NeverAtRest(Violation):
+    """Nothing fails any more, and all is not well."""
+
+    def __init__(self, seconds: float, missing: list[str]) -> None:
+        super().__init__("Rest", f"after {seconds:.0f} s of calm: {'; '.join(missing)}")
+
+
+class World:
+    """What one seed makes.  `run` it once."""
+
+    def __init__(self, seed: int, options: Options) -> None:
+        self._options = options
+        randomness = Randomness(seed)
+        workload = randomness.child("workload")
+        self.timeline = Timeline()
+        self.trace = Trace(self.timeline)
+        self.weather = Weather(draw(randomness.child("weather")), randomness.below("weather"))
+        store = StoredRecords()
+        rules = Rules(store, [rule(store, self.timeline) for rule in RULES])
+        specs = [draw_job(workload, f"job{number}") for number in range(1 + (workload.random() < 0.3))]
+        self._sources: dict[str, Source] = {spec.name: draw_source(workload, self.timeline, spec) for spec in specs}
+        expire = Fault.OFFERS_EXPIRE in self.weather.weights
+        self._town = Town(
+            self.timeline,
+            randomness,
+            MasterSettings(
+                agent_ping_timeout=3.0,
+                max_agent_ping_timeouts=3,
+                agent_reregister_timeout=30.0,
+                heartbeat_interval=HEARTBEAT_S,
+                offer_timeout=workload.uniform(0.5, 10.0) if expire else None,
+            ),
+            draw_agents(workload, wanted_workers({spec.name: spec for spec in specs})),
+        )
+        logs = ShardLogs(self.timeline, self.weather, lambda *entry: rules.see(Written(*entry)))
+        self._containers = Containers(
+            timeline=self.timeline,
+            cluster=self._town.cluster,
+            weather=self.weather,
+            logs=logs,
+            sources=self._sources,
+            rate_per_s=RATE_PER_S,
+            trace=self.trace,
+            settle=self._town.settle,
+        )
+        self._room = StoreRoom(self.timeline)
+        self._host = SchedulerHost(
+            Machine(
+                timeline=self.timeline,
+                cluster=self._town.cluster,
+                weather=self.weather,
+                disk=MemoryStore(),
+                room=self._room,
+                settings=Settings(framework=Framework(user="headgate"), bundles_url="http://10.0.0.100/bundles"),
+                seams=options.seams,
+                rules=rules,
+                trace=self.trace,
+                heartbeat_s=HEARTBEAT_S,
+                settle=self._town.settle,
+            )
+        )
+        self._people = People(self.timeline, self.trace, lambda: self._host.scheduler)
+        self._people.wake = self._wake_leader
+        self._minds = randomness.child("minds")
+        self._rest = Rest(
+            host=self._host,
+            store=store,
+            containers=self._containers,
+            logs=logs,
+            sources=self._sources,
+            people=self._people,
+        )
+        self._town.perform = self._perform
+        self._town.open()
+        self._host.start()
+        for spec in specs:
+            self._people.submit(spec)
+        Calamities(
+            timeline=self.timeline,
+            weather=self.weather,
+            trace=self.trace,
+            town=self._town,
+            containers=self._containers,
+            host=self._host,
+            room=self._room,
+            sources=self._sources,
+        )
+        self._people_think()
+        self.steps = 0
+        self.calm_after_s: float | None = None
+        """How long it took until all was well, once it was."""
+
+    @property
+    def faults(self) -> str:
+        """What may go wrong in this world, for people."""
+        return shown(self.weather.weights)
+
+    def run(self) -> None:
+        """Both phases.
+
+        Raises:
+            Violation: a rule is broken, or nothing comes to rest.
+            Exception: whatever the program under test raises where it must not.
+        """
+        self._until(BEGIN + self._options.storm_s)
+        self._calm()
+        begun = self.timeline.now()
+        well_since: float | None = None
+        while True:
+            self._until(self.timeline.now() + 1.0)
+            missing = self._rest.missing()
+            now = self.timeline.now()
+            well_since = None if missing else well_since or now
+            if well_since is not None and now - well_since >= SETTLED_S:
+                self.calm_after_s = well_since - begun
+                return
+            if now - begun > self._options.calm_s:
+                raise NeverAtRest(now - begun, missing)
+
+    def _calm(self) -> None:
+        self.trace.say("world", "calm")
+        self.weather.calm()
+        self._room.come_back()
+        self._town.mend()
+        self._host.retire()
+        for source in self._sources.values():
+            source.close()
+
+    def _until(self, instant: float) -> None:
+        bound = self.steps + STEPS_PER_S_MAX * max(10.0, instant - self.timeline.now())
+        while (next_at := self.timeline.next_at()) is not None and next_at <= instant:
+            self.timeline.step()
+            self.steps += 1
+            if self.steps > bound:
+                raise Violation("Steps", f"{bound:.0f} steps do not bring the world to {instant - BEGIN:.1f} s")
+        self.timeline.at(instant, _nothing)
+        while self.timeline.now() < instant:
+            self.timeline.step()
+
+    def _people_think(self) -> None:
+        def think() -> None:
+            if not self.weather.is_calm:
+                self._people.change_mind(self._minds)
+                self._people_think()
+
+        self.timeline.after(self._minds.expovariate(1 / 40.0), think)
+
+    def _wake_leader(self) -> None:
+        if self._host.leader is not None:
+            self._host.leader.wake()
+
+    def _perform(self, address: str | None, output: Output) -> None:
+        if address is not None:
+            self._containers.perform(address, output)
+            return
+        for each in self._host.living:
+            link = each.link
+            match output:
+                case StreamEvent(stream=stream) if link is not None and link.stream == stream:
+                    link.receive(output.event)
+                case StreamEnd(stream=stream) if link is not None and link.stream == stream:
+                    link.ended()
+
+
+def _nothing() -> None:
+    """Time passes."""
