@@ -6,6 +6,7 @@ bounded time all must be well and stay so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,10 +61,14 @@ RULES: Final[tuple[type[Rule], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """`storm_s`: how long things go wrong.  `calm_s`: within so long after it all must be well."""
+    """`storm_s`: how long things go wrong.  `calm_s`: within so long after it all must be well.
+
+    `weights` are those of the faults, if they are not to be drawn from the seed.
+    """
 
     storm_s: float = 90.0
     calm_s: float = 600.0
+    weights: Mapping[Fault, float] | None = None
     seams: Seams = field(default_factory=Seams)
 
 
@@ -83,7 +88,8 @@ class World:
         workload = randomness.child("workload")
         self.timeline = Timeline()
         self.trace = Trace(self.timeline)
-        self.weather = Weather(draw(randomness.child("weather")), randomness.below("weather"))
+        weights = draw(randomness.child("weather")) if options.weights is None else options.weights
+        self.weather = Weather(weights, randomness.below("weather"))
         store = StoredRecords()
         rules = Rules(store, [rule(store, self.timeline) for rule in RULES])
         specs = [draw_job(workload, f"job{number}") for number in range(1 + (workload.random() < 0.3))]
