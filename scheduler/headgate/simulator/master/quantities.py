@@ -53,14 +53,20 @@ def text(amounts: Mapping[str, Thousandths]) -> str:
     return "; ".join(f"{name}:{number_text(amounts[name])}" for name in sorted(amounts)) or "{}"
 
 
-def satisfies(resources: Resources, alternatives: Iterable[Mapping[str, Thousandths]]) -> bool:
-    """Whether a pool holds at least one of the alternatives (ports and set items count as one each)."""
+def of_pool(resources: Resources) -> Quantities:
+    """How much of everything there is; ports and set items count as one each."""
     held: Quantities = resources.scalars()
     for kind, amount in resources:
         if isinstance(amount, Ranges):
             add_to(held, {kind.name: 1000 * sum(end - begin + 1 for begin, end in amount.parts)})
         elif isinstance(amount, Items):
             add_to(held, {kind.name: 1000 * len(amount.names)})
+    return held
+
+
+def satisfies(resources: Resources, alternatives: Iterable[Mapping[str, Thousandths]]) -> bool:
+    """Whether a pool holds at least one of the alternatives."""
+    held = of_pool(resources)
     return any(contains(held, wanted) for wanted in alternatives)
 
 

@@ -75,19 +75,19 @@ class Shares:
     def _make_room(self, config: Json) -> None:
         """Rescind what exceeds the limits, then from others what the guarantees need."""
         ledger, role, quota = self._ledger, config["role"], _quota(config)
-        held = quantities.plus(views.role_consumed(ledger, role), views.role_offered(ledger, role).scalars())
+        held = quantities.plus(views.role_consumed(ledger, role), views.role_offered(ledger, role))
         for offer in list(ledger.offers.values()):
             if _within(held, quota.limits):
                 break
             if roles.covers(role, offer.role):
-                held = quantities.minus(held, offer.resources.scalars())
+                held = quantities.minus(held, quantities.of_pool(offer.resources))
                 self._offers.rescind(offer)
         rescinded: Quantities = {}
         for offer in list(ledger.offers.values()):
             if quantities.contains(quantities.plus(rescinded, held), quota.guarantees):
                 break
             if not roles.covers(role, offer.role):
-                quantities.add_to(rescinded, offer.resources.scalars())
+                quantities.add_to(rescinded, quantities.of_pool(offer.resources))
                 self._offers.rescind(offer)
 
     def quota_status(self) -> Json:

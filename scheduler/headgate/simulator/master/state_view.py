@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from headgate.simulator.master import views
+from headgate.simulator.master import quantities, views
 from headgate.simulator.master.ledger import Ledger
 from headgate.simulator.master.quantities import Quantities
 from headgate.simulator.master.records import AGENT_CAPABILITIES, Agent, Executor, Framework, Task
@@ -46,9 +46,9 @@ def sums(pool: Resources) -> Json:
     return shown
 
 
-def amounts(quantities: Quantities) -> Json:
+def amounts(found: Quantities) -> Json:
     """Quantities as bare numbers."""
-    return {name: number(amount) for name, amount in quantities.items()}
+    return {name: number(amount) for name, amount in found.items()}
 
 
 def labels(message: Json) -> list[Json]:
@@ -367,9 +367,9 @@ def roles_view(ledger: Ledger) -> Json:
                     "limit": amounts(dict(quota.limits) if quota else {}),
                     "consumed": amounts(views.role_consumed(ledger, role)),
                 },
-                "resources": amounts((allocated + offered).scalars()),
-                "allocated": amounts(allocated.scalars()),
-                "offered": amounts(offered.scalars()),
+                "resources": amounts(quantities.plus(allocated, offered)),
+                "allocated": amounts(allocated),
+                "offered": amounts(offered),
                 "reserved": amounts(views.role_reserved(ledger, role)),
                 "frameworks": [item.id for item in ledger.frameworks.values() if role in item.roles],
             }

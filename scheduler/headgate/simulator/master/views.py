@@ -137,48 +137,63 @@ def get_state(ledger: Ledger) -> Json:
 
 
 def known_roles(ledger: Ledger) -> list[str]:
-    """Roles that have frameworks, reservations, a weight or a quota."""
-    found: set[str] = set()
+    """Roles that have frameworks, resources in use, reservations, a weight or a quota, and the roles above those."""
+    found = set(ledger.allocator.weights) | set(ledger.quota_roles)
     for framework in ledger.frameworks.values():
         found.update(framework.roles)
-        found.update(offer.role for offer in framework.offers.values())
-    for agent_id in ledger.agents:
-        found.update(ledger.allocator.total(agent_id).reservations())
+    for agent in ledger.agents.values():
+        found.update(ledger.allocator.total(agent.id).reservations())
+        found.update(kind.allocation for pool in agent.used().values() for kind, _ in pool if kind.allocation)
     for role in list(found):
         found.update(roles.ancestors(role))
-    return sorted(found | set(ledger.allocator.weights) | set(ledger.quota_roles))
+    return sorted(found)
 
 
-def role_allocated(ledger: Ledger, role: str) -> Resources:
+def role_allocated(ledger: Ledger, role: str) -> Quantities:
     """What tasks and executors of a role and those below it use."""
-    used = Resources.total(pool for agent in ledger.agents.values() for pool in agent.used().values())
-    return used.filter(lambda kind: roles.covers(role, kind.allocation or ""))
+    return _of_subtree((pool for agent in ledger.agents.values() for pool in agent.used().values()), role)
 
 
-def role_offered(ledger: Ledger, role: str) -> Resources:
+def role_offered(ledger: Ledger, role: str) -> Quantities:
     """What is on offer to a role and those below it."""
-    return Resources.total(offer.resources for offer in ledger.offers.values() if roles.covers(role, offer.role))
+    return _of_subtree((offer.resources for offer in ledger.offers.values()), role)
+
+
+def _of_subtree(pools: Iterable[Resources], role: str) -> Quantities:
+    total: Quantities = {}
+    for pool in pools:
+        part = pool.filter(lambda kind: roles.covers(role, kind.allocation or ""))
+        quantities.add_to(total, quantities.of_pool(part))
+    return total
 
 
 def role_reserved(ledger: Ledger, role: str) -> Quantities:
     """What is reserved for a role and those below it, in use or not."""
     total: Quantities = {}
     for agent_id in ledger.agents:
-        for reserved_role, pool in ledger.allocator.total(agent_id).reservations().items():
-            if roles.covers(role, reserved_role):
-                quantities.add_to(total, pool.scalars())
+        quantities.add_to(total, _reserved_in(ledger.allocator.total(agent_id), role))
     return total
 
 
+def _reserved_in(pool: Resources, role: str) -> Quantities:
+    found = pool.filter(lambda kind: bool(kind.reservations) and roles.covers(role, kind.reserved_role))
+    return quantities.of_pool(found)
+
+
 def role_consumed(ledger: Ledger, role: str) -> Quantities:
-    """What counts against a role's quota: its reservations, and what it uses of the unreserved rest."""
-    unreserved = role_allocated(ledger, role).filter(lambda kind: not kind.reservations and not kind.revocable)
-    return quantities.plus(role_reserved(ledger, role), unreserved.scalars())
+    """What counts against a role's quota: what it uses, and what of its reservations nobody uses."""
+    total = role_allocated(ledger, role)
+    for agent in ledger.agents.values():
+        idle = _reserved_in(ledger.allocator.total(agent.id), role)
+        for pool in agent.used().values():
+            idle = quantities.minus(idle, _reserved_in(pool, role))
+        quantities.add_to(total, idle)
+    return total
 
 
 def role_message(ledger: Ledger, role: str) -> Json:
     """The Role of GET_ROLES."""
-    held = (role_allocated(ledger, role) + role_offered(ledger, role)).scalars()
+    held = quantities.plus(role_allocated(ledger, role), role_offered(ledger, role))
     frameworks = [framework.id for framework in ledger.frameworks.values() if role in framework.roles]
     message: Json = {"name": role, "weight": ledger.allocator.weights.get(role, 1.0)}
     if frameworks:
