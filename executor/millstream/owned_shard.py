@@ -50,7 +50,7 @@ class Program(Protocol):
     def open(self, shard: str, epoch: int, *, read_before: int | None) -> Shard:
         """A new runtime of one shard, which has claimed nothing yet.
 
-        Records below `read_before` have been read by this worker already: they count as replayed.
+        Records below `read_before` have been read already: they count as replayed.
         """
         ...
 
@@ -73,13 +73,18 @@ class Surroundings:
 class Totals:
     """What this attempt of the worker has done on a shard; they only grow, through every change of ownership.
 
-    `read_before` is how far it has ever read.
+    `read_before` is how far it, or an owner before it, has ever read.
     """
 
     read_before: int | None = None
     records: int = 0
     busy_s: float = 0.0
     blocked_s: float = 0.0
+
+    def has_read(self, position: int | None) -> None:
+        """Remember that somebody has read up to there."""
+        if position is not None:
+            self.read_before = max(position, self.read_before or 0)
 
 
 class Hold(Enum):
@@ -249,7 +254,7 @@ class OwnedShard:
     def _status(self, runtime: Shard) -> ShardStatus:
         status = runtime.status(self._now_s())
         if status.position is not None:
-            self._totals.read_before = max(status.position, self._totals.read_before or 0)
+            self._totals.has_read(status.position)
         return status
 
     # ---- failures and time

@@ -32,10 +32,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What the processing thread is to own, as of an assignment.  `end`: nothing any more, and then stop."""
+    """What the processing thread is to own, as of an assignment: per shard the epoch, and how far others have read.
+
+    `end`: nothing any more, and then stop.
+    """
 
     version: int = 0
     shards: Mapping[str, int] = field(default_factory=dict)
+    read_before: Mapping[str, int] = field(default_factory=dict)
     end: bool = False
 
 
@@ -207,6 +211,7 @@ class Processing:
         for shard in assignment_diff(self._assigned(), owned=owned, shut_out=self._shut_out).claim:
             if shard not in owned:
                 totals = self._totals.setdefault(shard, Totals())
+                totals.has_read(self._adopted.read_before.get(shard))
                 self._owned[shard] = OwnedShard(shard, self._assigned()[shard], totals=totals, around=around)
                 self._look_at(self._owned[shard])
 

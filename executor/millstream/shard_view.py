@@ -42,8 +42,8 @@ def with_status(report: ShardReport, status: ShardStatus) -> ShardReport:
     """`report` with what the runtime knows: positions, backlog, watermark, counters."""
     return replace(
         report,
-        position=_text(status.position),
-        end_position=_text(status.end_position),
+        position=status.position,
+        end_position=status.end_position,
         backlog_records=status.backlog_records,
         backlog_bytes=status.backlog_bytes,
         end_records=status.end_records,
@@ -58,10 +58,6 @@ def with_status(report: ShardReport, status: ShardStatus) -> ShardReport:
         ),
         accumulators=_floats(status.accumulators),
     )
-
-
-def _text(position: int | None) -> str | None:
-    return None if position is None else str(position)
 
 
 def _floats(accumulators: Mapping[str, int | float]) -> dict[str, float]:

@@ -193,7 +193,8 @@ class WorkerLoop:
             self._happens(Happening.DRAIN)
         elif self._work is not None and self._phase in (Phase.STARTING, Phase.RUNNING):
             shards = {one.shard: one.epoch for one in assignment.shards}
-            self._work.want(Wish(version=assignment.version, shards=shards))
+            read = {one.shard: one.read_before for one in assignment.shards if one.read_before is not None}
+            self._work.want(Wish(version=assignment.version, shards=shards, read_before=read))
 
     def _kill(self, task_id: TaskId, grace_s: float) -> None:
         if task_id != self._task_id:

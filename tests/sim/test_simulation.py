@@ -31,7 +31,7 @@ SHORT = Options(storm_s=40.0)
 def test_a_storm_breaks_no_rule_and_is_followed_by_rest(seed: int) -> None:
     """The real scheduler under the faults of one seed."""
     outcome = simulate(seed, SHORT)
-    assert outcome.failure is None, report(outcome, f"python -m headgate.testing --seed {seed} --storm 40")
+    assert outcome.failure is None, report(outcome)
 
 
 def test_a_seed_is_one_story_in_every_process() -> None:
@@ -157,6 +157,6 @@ def test_what_is_broken_is_caught(seams: Seams, weights: Mapping[Fault, float], 
         caught.add(outcome.rule)
         if outcome.rule == rule:
             whole = simulate(seed, Options(storm_s=40.0, weights=weights))
-            assert whole.failure is None, report(whole, f"the mutation test of {rule}, seed {seed}")
+            assert whole.failure is None, report(whole)
             return
     pytest.fail(f"not caught by {rule}, only by {sorted(each for each in caught if each)}")

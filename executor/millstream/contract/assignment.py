@@ -12,10 +12,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardAssignment:
-    """Own this shard at this epoch.  The same shard at a higher epoch means: claim it anew."""
+    """Own this shard at this epoch.  The same shard at a higher epoch means: claim it anew.
+
+    `read_before` is the furthest position that an owner has reported: what is read below it is read again, and counted
+    as replayed.  None: nobody has reported one, as far as this scheduler knows.
+    """
 
     shard: str
     epoch: int
+    read_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class CheckpointReport:
 class ShardReport:
     """One owned shard.
 
-    `position` and `end_position` are the source's own text (an offset, a byte position).
+    `position` and `end_position` are in the source's own unit (an offset, a byte position) and grow along the shard.
     `backlog_records` is exact or the source's best estimate; None: the source cannot say.
     `end_records` is the number of records the source holds for the shard, exact or estimated; its growth is the arrival
     rate.  `records` counts what this attempt has processed, second readings included.
@@ -70,8 +70,8 @@ class ShardReport:
     shard: str
     epoch: int
     state: ShardState
-    position: str | None = None
-    end_position: str | None = None
+    position: int | None = None
+    end_position: int | None = None
     backlog_records: int | None = None
     backlog_bytes: int | None = None
     end_records: int | None = None

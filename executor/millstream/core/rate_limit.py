@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 BURST_S = 1.0
 """What may pass at once, in seconds of the rate.  All shards share it, and batches of some size are far cheaper than
-small ones: with a tenth of this, twelve shards at 2,500 records per second kept a core busy with steps of 20 records."""
+small ones: with a tenth of this, twelve shards at 2,500 records per second keep a core busy with steps of 20."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

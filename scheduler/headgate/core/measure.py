@@ -92,9 +92,10 @@ class Gauge:
 
 
 class Gauges:
-    """All shards of one job."""
+    """All shards of one job.  `read` is the furthest position that any owner of a shard has reported."""
 
     def __init__(self) -> None:
+        self.read: dict[ShardId, int] = {}
         self._gauges: dict[ShardId, Gauge] = {}
 
     def hear(self, report: Report, task_id: TaskId, at: float, measuring: Measuring) -> None:
@@ -103,6 +104,9 @@ class Gauges:
             if known.end_records is not None:
                 self._gauge(ShardId(known.shard)).add_end(at, known.end_records, measuring)
         for owned in report.owned:
+            if owned.position is not None:
+                shard = ShardId(owned.shard)
+                self.read[shard] = max(owned.position, self.read.get(shard, 0))
             self._gauge(ShardId(owned.shard)).add_work(
                 ShardSample(
                     at=at,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headgate.core.ledger import Ledger
-from headgate.model.ids import AgentId, TaskId
+from headgate.model.ids import AgentId, JobName, ShardId, TaskId
 from headgate.model.plan import Assign, End
 from headgate.model.snapshot import Snapshot
 from headgate.model.task import Stage
@@ -65,7 +65,7 @@ def assignments(ledger: Ledger, snapshot: Snapshot, due: list[float]) -> tuple[A
             due.append(again_at)
             continue
         if owned is None:
-            owned = _owned(ledger)
+            owned = _owned(ledger, snapshot.read)
         drain = task.stage is Stage.DRAINING
         assignment = Assignment(
             job=task.job,
@@ -79,10 +79,12 @@ def assignments(ledger: Ledger, snapshot: Snapshot, due: list[float]) -> tuple[A
     return tuple(found)
 
 
-def _owned(ledger: Ledger) -> dict[TaskId, list[ShardAssignment]]:
+def _owned(ledger: Ledger, read: Mapping[JobName, Mapping[ShardId, int]]) -> dict[TaskId, list[ShardAssignment]]:
     found: dict[TaskId, list[ShardAssignment]] = {}
     for job in ledger.jobs:
+        furthest = read.get(job, {})
         for shard in ledger.shards(job).values():
             if shard.owner is not None and shard.releasing is None:
-                found.setdefault(shard.owner, []).append(ShardAssignment(shard=shard.id, epoch=shard.epoch))
+                each = ShardAssignment(shard=shard.id, epoch=shard.epoch, read_before=furthest.get(shard.id))
+                found.setdefault(shard.owner, []).append(each)
     return {task: sorted(shards, key=lambda each: each.shard) for task, shards in found.items()}

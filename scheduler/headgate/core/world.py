@@ -76,6 +76,7 @@ class World:
             agents=dict(self.agents),
             heard=dict(self.heard),
             loads=loads,
+            read={name: dict(gauges.read) for name, gauges in self.gauges.items()},
             flows=dict(self.flows),
             sent=Sent(assignments=dict(self._assignments), kills=dict(self._kills), asked=dict(self._asked)),
             strays=dict(self.strays),

@@ -87,6 +87,8 @@ class Snapshot:
     agents: Mapping[AgentId, AgentSeen] = field(default_factory=dict)
     heard: Mapping[TaskId, Heard] = field(default_factory=dict)
     loads: Mapping[JobName, Mapping[ShardId, ShardLoad]] = field(default_factory=dict)
+    read: Mapping[JobName, Mapping[ShardId, int]] = field(default_factory=dict)
+    """The furthest position that any owner of a shard has reported to this scheduler."""
     flows: Mapping[str, RoleFlow] = field(default_factory=dict)
     sent: Sent = field(default_factory=Sent)
     strays: Mapping[TaskId, AgentId | None] = field(default_factory=dict)

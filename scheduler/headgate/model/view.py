@@ -41,8 +41,8 @@ class ShardView:
     cost_s: float | None = None
     """Busy seconds per record."""
     demand_cores: float | None = None
-    position: str | None = None
-    end_position: str | None = None
+    position: int | None = None
+    end_position: int | None = None
     checkpoint: CheckpointReport | None = None
     checkpoint_at: float | None = None
     restored_from: int | None = None

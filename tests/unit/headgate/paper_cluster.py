@@ -390,10 +390,16 @@ class PaperCluster:
             if name not in wanted or shards[name].epoch != task.owned[name]:
                 del task.owned[name]
                 changed = True
-        busy = [name for name in task.owned if shards[name].done < shards[name].records]
-        for name in busy:
+        # The smallest backlog first: what it leaves of its share goes to the others, as with a worker that never idles.
+        busy = sorted(
+            (name for name in task.owned if shards[name].done < shards[name].records),
+            key=lambda name: shards[name].records - shards[name].done,
+        )
+        left = self.rate_per_s * step
+        for waiting, name in zip(range(len(busy), 0, -1), busy, strict=True):
             shard = shards[name]
-            done = min(shard.records - shard.done, self.rate_per_s * step / len(busy))
+            done = min(shard.records - shard.done, left / waiting)
+            left -= done
             shard.done += done
             task.worked[name] += done
             changed = changed or (task.job in self.complete and shard.done >= shard.records)

@@ -1,19 +1,25 @@
 """What is sent and when again: the flow of offers, questions to the master, announcements."""
 
+from dataclasses import replace
+
 import pytest
 from paper_cluster import SETTINGS, job_spec
 
 from headgate.core.announce import announcement, live_roles
 from headgate.core.holding import flow_step
 from headgate.core.ledger import Ledger
+from headgate.core.measure import Gauges
 from headgate.core.reconcile import questions, reconciled
-from headgate.model.ids import AgentId, Attempt, JobName
+from headgate.core.words import assignments
+from headgate.model.ids import AgentId, Attempt, JobName, ShardId, TaskId
 from headgate.model.plan import Ask, Flow
 from headgate.model.record import JobRecord, JobState, Records
 from headgate.model.resources import Request, Resources
 from headgate.model.settings import Patience
+from headgate.model.shard import ShardRecord
 from headgate.model.snapshot import Link, RoleFlow, Sent, Snapshot
 from headgate.model.task import Stage, TaskRecord
+from millstream.contract.report import Report, ShardReport, ShardState
 
 NOW = 1000.0
 PATIENCE = Patience()
@@ -146,3 +152,25 @@ def test_roles_and_gpus_are_announced_while_jobs_need_them() -> None:
     assert "GPU_RESOURCES" in announce.framework.capabilities
     assert announce.suppressed_roles == ("*",)
     assert announcement(Ledger(Records()), Snapshot(now=NOW, settings=SETTINGS)) == ()
+
+
+def test_an_assignment_says_how_far_earlier_owners_have_read() -> None:
+    """The furthest of all reports, whoever made them; nothing for a shard that nobody has reported."""
+    gauges = Gauges()
+    for sequence, position in enumerate((70, 90, 40), 1):
+        owned = ShardReport(shard="s0", epoch=sequence, state=ShardState.RUNNING, position=position)
+        report = Report(
+            job="j", worker=0, task_id="t", sequence=sequence, assignment_version=1, revision="", owned=(owned,)
+        )
+        gauges.hear(report, TaskId("t"), NOW, SETTINGS.measuring)
+    job = JobName("j")
+    owner = replace(task(0), assignment_version=3)
+    shards = {name: ShardRecord(id=ShardId(name), epoch=5, owner=owner.id) for name in ("s0", "s1")}
+    records = Records(
+        jobs={job: JobRecord(spec=job_spec(), submission=1, submitted_at=0.0)},
+        tasks={owner.id: owner},
+        shards={job: shards},
+    )
+    snapshot = Snapshot(now=NOW, settings=SETTINGS, records=records, read={job: gauges.read})
+    (found,) = assignments(Ledger(records), snapshot, [])
+    assert [(each.shard, each.read_before) for each in found.assignment.shards] == [("s0", 90), ("s1", None)]

@@ -1,5 +1,7 @@
 """Resources are exact in thousandths; ports are taken from the lowest and never twice; task ids say what they are."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +45,7 @@ def test_merged_ports_are_the_same_ports(ranges: list[PortRange]) -> None:
     """Merging neither adds nor loses a port, and leaves gaps between its ranges."""
     merged = merged_ports(ranges)
     assert ports_of(merged) == ports_of(tuple(ranges))
-    assert all(a.end + 1 < b.begin for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a.end + 1 < b.begin for a, b in pairwise(merged))
 
 
 @pytest.mark.parametrize(

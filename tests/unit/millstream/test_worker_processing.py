@@ -7,8 +7,11 @@ from collections.abc import Callable
 import pytest
 from worker_bench import FakeClock, Worker, World, rows
 
+from millstream.contract import wire
+from millstream.contract.assignment import Assignment, ShardAssignment
 from millstream.contract.report import ShardReport
 from millstream.contract.worker_spec import CheckpointSpec
+from millstream.core.executor_api import Message
 from millstream.errors import (
     DamagedLog,
     IncompatibleState,
@@ -218,6 +221,18 @@ def test_reopened_shard_counts_what_it_reads_again() -> None:
     assert one.audit.records_in == 2000
     assert one.records > 2000
     assert one.audit.replayed == one.records - 2000
+
+
+def test_what_an_earlier_owner_has_read_counts_as_read_again() -> None:
+    """The assignment says how far that was; what lies behind it is new."""
+    worker = Worker(World(rows({"a": 300})))
+    worker.launch()
+    earlier = ShardAssignment(shard="a", epoch=1, read_before=120)
+    assignment = Assignment(job="job", task_id=worker.task_id, version=1, shards=(earlier,))
+    worker.tell(Message(data=wire.encode(assignment)))
+    worker.run(lambda: _is(worker, "finished"))
+    audit = _one(worker).audit
+    assert (audit.records_in, audit.replayed) == (300, 120)
 
 
 def test_rate_limit_holds_over_all_shards() -> None:
