@@ -6,7 +6,7 @@ import argparse
 import random
 import sys
 
-from headgate.testing.simulation import report, simulate
+from headgate.testing.simulation import report, shortest, simulate
 from headgate.testing.world import Options
 
 RUNS = 100
@@ -22,16 +22,20 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--lines", type=int, default=60, help="how much of the trace to show (%(default)s)")
     parser.add_argument("--quiet", action="store_true", help="show failures and the sum only")
+    parser.add_argument("--shorten", action="store_true", help="look for the shortest storm that still fails")
     chosen = parser.parse_args(arguments)
     seed = chosen.seed if chosen.seed is not None else random.SystemRandom().randrange(10**9)
     runs = chosen.runs or (1 if chosen.seed is not None else RUNS)
+    options = Options(storm_s=chosen.storm)
     failed = 0
     for number in range(seed, seed + runs):
-        outcome = simulate(number, Options(storm_s=chosen.storm), lines=chosen.lines)
-        failed += outcome.failure is not None
+        outcome = simulate(number, options, lines=chosen.lines)
+        if outcome.failure is not None:
+            failed += 1
+            if chosen.shorten:
+                outcome = shortest(outcome, options, lines=chosen.lines)
         if outcome.failure is not None or not chosen.quiet:
-            command = f"python -m headgate.testing --seed {number} --storm {chosen.storm:g} --lines {chosen.lines}"
-            sys.stdout.write(report(outcome, command) + "\n")
+            sys.stdout.write(report(outcome) + "\n")
             sys.stdout.flush()
     sys.stdout.write(f"{runs} runs from seed {seed}: {failed} failed\n")
     return 1 if failed else 0

@@ -203,18 +203,21 @@ class BackoffKept:
             case Saved():
                 for _, job, worker in happened.keys("workers"):
                     slots = self._store.workers.items()
-                    self._saved(next(slot for (name, number), slot in slots if (name, str(number)) == (job, worker)))
+                    slot = next(slot for (name, number), slot in slots if (name, str(number)) == (job, worker))
+                    self._saved(slot, happened.confirmed)
             case Sent(call=Accept(launches=launches)):
                 for launch in launches:
                     self._launched(launch)
 
-    def _saved(self, slot: WorkerRecord) -> None:
-        """Failures in a row only grow, but for a healthy worker."""
+    def _saved(self, slot: WorkerRecord, confirmed: bool) -> None:
+        """Failures in a row only grow, but for a healthy worker; what nobody heard is saved may be decided anew."""
         job = self._store.jobs.get(slot.job)
         if job is None:
             return
         key = (job.name, job.submission, slot.worker)
-        before, self._failures[key] = self._failures.get(key, 0), slot.failures
+        before = self._failures.get(key, 0)
+        if confirmed:
+            self._failures[key] = slot.failures
         # Without a task nothing is known of how the worker fared: it may have been well, and gone since.
         tasks = [task for task in self._store.tasks.values() if (task.job, task.worker) == (slot.job, slot.worker)]
         well_since = self._timeline.now() - job.spec.restart.healthy_after_s + _NOW

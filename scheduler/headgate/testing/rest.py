@@ -74,7 +74,7 @@ class Rest:
             if job.waiting is not None:
                 yield f"waits: {job.waiting}"
             yield from self._of_its_shards(job)
-        elif any(task.job == job.name for task in self._store.tasks.values()):
+        elif job.state.over and any(task.job == job.name for task in self._store.tasks.values()):
             yield "is over, and has tasks"
         if job.state in (JobState.RUNNING, JobState.COMPLETED):
             yield from self._of_its_output(job.name)

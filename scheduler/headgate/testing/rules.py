@@ -28,10 +28,11 @@ class Leads:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A write has landed."""
+    """A write has landed; `confirmed`: and the scheduler will hear that it has."""
 
     changes: Mapping[str, bytes | None]
     term: int
+    confirmed: bool
 
     def keys(self, kind: str) -> list[list[str]]:
         """The keys of records of one kind that were written, not deleted, split at their slashes."""

@@ -99,7 +99,7 @@ class Incarnation:
             name=self.name,
             trace=machine.trace,
             effect=self._effect,
-            landed=lambda changes, term: machine.rules.see(Saved(changes, term)),
+            landed=lambda changes, term, confirmed: machine.rules.see(Saved(changes, term, confirmed)),
         )
         proxy = _Proxy()
         try:

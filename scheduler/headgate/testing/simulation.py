@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from headgate.testing.rules import Violation
@@ -19,6 +18,7 @@ class Outcome:
     """
 
     seed: int
+    storm_s: float
     digest: str
     steps: int
     virtual_s: float
@@ -32,7 +32,8 @@ class Outcome:
 
 def simulate(seed: int, options: Options | None = None, *, lines: int = 60) -> Outcome:
     """Run one world to its end.  Equal arguments give equal outcomes, in any process."""
-    world = World(seed, options or Options())
+    options = options or Options()
+    world = World(seed, options)
     rule = failure = None
     try:
         world.run()
@@ -44,6 +45,7 @@ def simulate(seed: int, options: Options | None = None, *, lines: int = 60) -> O
         world.trace.say("world", f"broken: {rule}")
     return Outcome(
         seed=seed,
+        storm_s=options.storm_s,
         digest=world.trace.digest,
         steps=world.steps,
         virtual_s=world.timeline.now() - BEGIN,
@@ -56,7 +58,7 @@ def simulate(seed: int, options: Options | None = None, *, lines: int = 60) -> O
     )
 
 
-def report(outcome: Outcome, command: str) -> str:
+def report(outcome: Outcome) -> str:
     """An outcome for people: a line if it ended well, else the whole story and how to see it again."""
     if outcome.failure is None:
         return (
@@ -70,20 +72,19 @@ def report(outcome: Outcome, command: str) -> str:
             f"  struck: {outcome.struck}",
             *(f"  | {line}" for line in outcome.tail),
             f"  {outcome.failure}",
-            f"  again: {command}",
+            f"  again: python -m headgate.testing --seed {outcome.seed} --storm {outcome.storm_s:g}",
         )
     )
 
 
-def shortest(seed: int, options: Options, fails: Callable[[Outcome], bool]) -> Outcome:
-    """The failure of a seed with the shortest storm that still shows it, by halving; itself if none is shorter."""
-    found = simulate(seed, options)
-    low, high = 0.0, options.storm_s
+def shortest(outcome: Outcome, options: Options, *, lines: int = 60) -> Outcome:
+    """A failure by the same rule after a shorter storm, found by halving; `outcome` itself if no half shows it."""
+    found, low, high = outcome, 0.0, options.storm_s
     while high - low > 1.0:
         middle = (low + high) / 2
-        outcome = simulate(seed, replace(options, storm_s=middle))
-        if fails(outcome):
-            found, high = outcome, middle
+        tried = simulate(outcome.seed, replace(options, storm_s=middle), lines=lines)
+        if tried.rule == outcome.rule:
+            found, high = tried, middle
         else:
             low = middle
     return found

@@ -60,6 +60,8 @@ class Town:
 
     def kill_agent(self, address: str, *, forget: bool = False) -> bool:
         """As SIGKILL, to be started again on what it left, or with `forget` on nothing; False: it was dead."""
+        if forget:
+            self._checkpoints.pop(address, None)
         if self.cluster.life(address) is Life.DEAD:
             return False
         model = self._agent(address)

@@ -37,7 +37,8 @@ class StoreRoom:
 class WeatheredStore:
     """A `ports.RecordStore` as one scheduler process sees it.
 
-    `effect` is called before and after every write, `landed` with what a write has changed and its term.
+    `effect` is called before and after every write, `landed` with what a write has changed, its term, and
+    whether the process will hear that it landed.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class WeatheredStore:
         name: str,
         trace: Trace,
         effect: Callable[[], None],
-        landed: Callable[[Changes, int], None],
+        landed: Callable[[Changes, int, bool], None],
     ) -> None:
         self._disk = disk
         self._room = room
@@ -74,8 +75,9 @@ class WeatheredStore:
             self._trace.say(self._name, f"write of term {term} refused: {', '.join(changes)}")
             raise
         self._trace.say(self._name, f"saved {', '.join(key if changes[key] else f'-{key}' for key in changes)}")
-        self._landed(changes, term)
-        if self._weather.happens(Fault.STORE_SILENT):
+        silent = self._weather.happens(Fault.STORE_SILENT)
+        self._landed(changes, term, not silent)
+        if silent:
             self._trace.say(self._name, "the store says nothing of a write that landed")
             raise StoreUnavailable("no answer to a write")
         self._effect()
