@@ -165,7 +165,7 @@ def test_an_assignment_says_how_far_earlier_owners_have_read() -> None:
         gauges.hear(report, TaskId("t"), NOW, SETTINGS.measuring)
     job = JobName("j")
     owner = replace(task(0), assignment_version=3)
-    shards = {name: ShardRecord(id=ShardId(name), epoch=5, owner=owner.id) for name in ("s0", "s1")}
+    shards = tuple(ShardRecord(id=ShardId(name), epoch=5, owner=owner.id) for name in ("s0", "s1"))
     records = Records(
         jobs={job: JobRecord(spec=job_spec(), submission=1, submitted_at=0.0)},
         tasks={owner.id: owner},
