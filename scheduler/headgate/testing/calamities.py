@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -44,6 +45,7 @@ class Calamities:
         self._acts: Final[Mapping[Fault, Callable[[], str | None]]] = {
             Fault.WORKER_DIES: self._worker_dies,
             Fault.WORKER_STALLS: self._worker_stalls,
+            Fault.WORKER_HANGS: self._worker_hangs,
             Fault.AGENT_DIES: self._agent_dies,
             Fault.AGENT_STOPS: self._agent_stops,
             Fault.AGENT_LOST: self._agent_lost,
@@ -54,6 +56,7 @@ class Calamities:
             Fault.SECOND_LEADER: self._second_leader,
             Fault.STORE_AWAY: self._store_away,
             Fault.BURST: self._burst,
+            Fault.NEW_SHARD: self._new_shard,
         }
         assert self._acts.keys() == PER_MINUTE.keys()
         for fault in PER_MINUTE:
@@ -93,6 +96,13 @@ class Calamities:
         victim, seconds = chance.choice(self._containers.workers), log_uniform(chance, *SOON_S)
         victim.process.stall(seconds)
         return f"{victim.task_id} for {seconds:.1f} s"
+
+    def _worker_hangs(self) -> str | None:
+        if not self._containers.workers:
+            return None
+        victim = self._weather.chance(Fault.WORKER_HANGS).choice(self._containers.workers)
+        victim.process.stall(math.inf)
+        return victim.task_id
 
     def _agent_dies(self) -> str | None:
         address = self._weather.chance(Fault.AGENT_DIES).choice(self._town.addresses)
@@ -163,3 +173,12 @@ class Calamities:
         shard, records = chance.choice(self._sources[job].shards), int(log_uniform(chance, 100, 30_000))
         self._sources[job].burst(shard, records)
         return f"{records} records in {shard} of {job}"
+
+    def _new_shard(self) -> str | None:
+        chance = self._weather.chance(Fault.NEW_SHARD)
+        job = chance.choice(sorted(self._sources))
+        shard = f"s{len(self._sources[job].shards)}"
+        self._sources[job].add(
+            shard, records=int(log_uniform(chance, 1, 10_000)), rate_per_s=chance.uniform(0.0, 100.0)
+        )
+        return f"{shard} of {job}"

@@ -21,6 +21,7 @@ class Fault(Enum):
 
     WORKER_DIES = "worker-dies"
     WORKER_STALLS = "worker-stalls"
+    WORKER_HANGS = "worker-hangs"
     AGENT_DIES = "agent-dies"
     AGENT_STOPS = "agent-stops"
     AGENT_LOST = "agent-lost"
@@ -31,6 +32,7 @@ class Fault(Enum):
     SECOND_LEADER = "second-leader"
     STORE_AWAY = "store-away"
     BURST = "burst"
+    NEW_SHARD = "new-shard"
     # ----
     SCHEDULER_DIES = "scheduler-dies"
     STORE_REFUSES = "store-refuses"
@@ -49,6 +51,7 @@ class Fault(Enum):
 PER_MINUTE: Final[Mapping[Fault, tuple[float, float]]] = {
     Fault.WORKER_DIES: (0.5, 12.0),
     Fault.WORKER_STALLS: (0.5, 6.0),
+    Fault.WORKER_HANGS: (0.2, 4.0),
     Fault.AGENT_DIES: (0.3, 4.0),
     Fault.AGENT_STOPS: (0.3, 4.0),
     Fault.AGENT_LOST: (0.2, 2.0),
@@ -59,6 +62,7 @@ PER_MINUTE: Final[Mapping[Fault, tuple[float, float]]] = {
     Fault.SECOND_LEADER: (0.2, 3.0),
     Fault.STORE_AWAY: (0.3, 6.0),
     Fault.BURST: (0.5, 10.0),
+    Fault.NEW_SHARD: (0.2, 2.0),
 }
 PER_OCCASION: Final[Mapping[Fault, tuple[float, float]]] = {
     Fault.SCHEDULER_DIES: (0.001, 0.03),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from headgate.testing.timeline import Action, Timeline
@@ -30,11 +31,12 @@ class VirtualProcess:
             action()
 
     def stall(self, seconds: float) -> None:
-        """Stand still for a while, as when stopped, swapped out, or collecting garbage."""
+        """Stand still for a while, as when stopped, swapped out, or collecting garbage; for ever, if it is infinite."""
         until = self.timeline.now() + seconds
         if self.alive and until > self._stands_until:
             self._stands_until = until
-            self.timeline.at(until, self._go_on)
+            if seconds < math.inf:
+                self.timeline.at(until, self._go_on)
 
     def end(self) -> None:
         """Everything it was to do is void."""
