@@ -54,10 +54,20 @@ fmt: $(VENV)/.dev ## put the code into shape
 check: lint types test ## what CI runs, in its order
 
 conformance: $(VENV)/.dev ## hold the simulated cluster to transcripts of a real Mesos (KIT=folder of the kit)
-	$(BIN)/python tests/conformance/run.py --kit $(KIT)
+	$(BIN)/python tests/conformance/run.py --kit $(KIT) $(ARGS)
 
 sim: $(VENV)/.dev ## random schedules in virtual time (SEED=…, RUNS=…)
 	$(BIN)/python -m headgate.testing $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+bench: $(VENV)/.dev ## figures against peers, in build/bench.json (ARGS="--only …")
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+chaos: $(VENV)/.demo ## the demo again and again, each time with another kill (ROUNDS=10)
+	@mkdir -p build; for seed in $$(seq 1 $(or $(ROUNDS),10)); do \
+		$(BIN)/headgate demo --seed $$seed >build/chaos.log 2>&1 && verdict="equal: yes" || verdict="NOT EQUAL"; \
+		echo "seed $$seed: $$verdict, $$(grep -m1 '  restarts' build/chaos.log | tr -s ' ')"; \
+		[ "$$verdict" = "equal: yes" ] || { cat build/chaos.log; exit 1; }; \
+	done
 
 wheel: $(VENV)/.pip ## build the distribution into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -98,3 +98,10 @@ def test_the_argument_is_left_alone() -> None:
     value = {"command": {"value": "x"}}
     with_defaults("TaskInfo", value)
     assert value == {"command": {"value": "x"}}
+
+
+def test_the_operators_large_answers_keep_their_empty_lists() -> None:
+    """GET_AGENTS and its like are written by hand in Mesos: a list that is there is written, empty or not."""
+    answer = {"type": "GET_STATE", "get_state": {"get_agents": {"agents": [], "recovered_agents": []}}}
+    assert with_defaults("master.Response", answer) == answer
+    assert with_defaults("master.Response.GetRoles", {"roles": []}) == {}

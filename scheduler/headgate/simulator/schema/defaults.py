@@ -11,13 +11,19 @@ from headgate.simulator.messages import Json
 from headgate.simulator.schema.notation import Field, Label, Scalar
 from headgate.simulator.schema.registry import MESSAGES
 
+_LISTS_ALWAYS = frozenset(
+    f"master.Response.{name}" for name in ("GetAgents", "GetExecutors", "GetFrameworks", "GetTasks")
+)
+"""Written by hand in Mesos (`src/master/readonly_handler.cpp`), which gives empty lists, too."""
+
 
 def with_defaults(message: str, value: Json) -> Json:
     """The message as Mesos writes it.
 
-    Unset fields with an explicit default get it, at every depth; empty lists, empty maps and None go; doubles become
-    floats (`15.0`, never `15`).  Known fields come first, in the order of their declaration; those that the schema does
-    not know stay as they are, behind them.  The argument is left alone.
+    Unset fields with an explicit default get it, at every depth; empty lists (but for those of the operator's large
+    answers), empty maps and None go; doubles become floats (`15.0`, never `15`).  Known fields come first, in the order
+    of their declaration; those that the schema does not know stay as they are, behind them.  The argument is left
+    alone.
     """
     fields = MESSAGES[message].fields
     written: Json = {}
@@ -27,7 +33,7 @@ def with_defaults(message: str, value: Json) -> Json:
             if field.default is not None:
                 written[field.name] = field.default
         elif field.label is Label.REPEATED:
-            if found:
+            if found or message in _LISTS_ALWAYS:
                 written[field.name] = [_written(field, item) for item in found]
         elif field.label is Label.MAP:
             if found:
