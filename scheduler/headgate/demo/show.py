@@ -134,7 +134,7 @@ class _Performance:
                 f"shards {shards} will resume from their last checkpoints, the others run on",
                 markup=False,
                 style="bold red",
-                soft_wrap=True,
+                soft_wrap=not screen.is_terminal,
             )
 
 
@@ -148,7 +148,7 @@ def _announce(screen: Console, data: pl.DataFrame, spec: JobSpec, wish: Wish) ->
         f"{data.height:,} flights of 2013 from New York, {data['partition'].n_unique()} partitions; "
         f"{len(AGENTS)} agents; {limit}; seed {wish.seed}",
         markup=False,
-        soft_wrap=True,
+        soft_wrap=not screen.is_terminal,
     )
 
 
