@@ -34,13 +34,15 @@ from headgate.model.view import View
 from headgate.ports import Clock, Engine, Master, RecordStore
 
 RETRY_S: Final = 1.0
-"""After the store, or the master, did not answer."""
+"""After the store did not answer."""
+LOOK_AGAIN_S: Final = 1.0
+"""After anything was sent, or could not be: a plan does not know when what it does itself will be due again."""
 GATHER_S: Final = 0.02
 """Between two ticks of `run`, so that what comes together is decided together."""
 IDLE_S: Final = 30.0
 """The longest `run` waits: views stay young."""
 BREAK_S: Final = 5.0
-"""A longer gap between ticks means that we were not listening, and silence before it proves nothing."""
+"""A tick that comes later than this after it was due means that we were not listening: silence before proves nothing."""
 
 
 class _Asked:
@@ -83,6 +85,7 @@ class Scheduler:
         self._receipts: list[tuple[_Asked, Receipt]] = []
         self._ticks = 0
         self._last_tick_at = now
+        self._wake_at: float | None = None
         self._view = View(at=now)
         self._show(now)
 
@@ -138,6 +141,10 @@ class Scheduler:
             FrameworkRefused: the master will not have us; nothing can be done any more.
         """
         now = self._begin(now)
+        self._wake_at = self._tick(now)
+        return self._wake_at
+
+    def _tick(self, now: float) -> float | None:
         for item in self._mailbox.drain():
             self._deal_with(item, now)
         self._world.publish_written()
@@ -155,7 +162,7 @@ class Scheduler:
 
     def _begin(self, now: float) -> float:
         now = max(now, self._last_tick_at)
-        if now - self._last_tick_at > BREAK_S:
+        if self._wake_at is not None and now - max(self._last_tick_at, self._wake_at) > BREAK_S:
             self._world.awake_since = now
         self._last_tick_at = now
         self._ticks += 1
@@ -221,7 +228,10 @@ class Scheduler:
             refused=self._world.refused,
         )
         self._complain(problems, now)
-        return min(plan.wake_at or now + RETRY_S, now + RETRY_S) if problems else plan.wake_at
+        if not plan.steps:
+            return plan.wake_at
+        again_at = now + LOOK_AGAIN_S
+        return again_at if plan.wake_at is None else min(plan.wake_at, again_at)
 
     def _complain(self, problems: tuple[str, ...], now: float) -> None:
         for problem in problems:
