@@ -134,7 +134,7 @@ class _Performance:
                 f"shards {shards} will resume from their last checkpoints, the others run on",
                 markup=False,
                 style="bold red",
-                soft_wrap=not screen.is_terminal,
+                soft_wrap=not self._screen.is_terminal,
             )
 
 
