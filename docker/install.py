@@ -1,45 +1,62 @@
-"""Install one side of Headgate into an image: an extra's dependencies, and the source folders that the image carries.
+"""Install one side of Headgate into an image: the packages that are there, an extra's dependencies, the commands.
 
-    python docker/install.py EXTRA --source FOLDER --package FOLDER/PACKAGE [--package …]
+    python3 docker/install.py EXTRA
 
-The distribution holds both packages; an image holds one side of it, so the packages are copied into site-packages and
-only the dependencies are installed by pip, in the versions of constraints.txt.  Needs nothing but the standard library.
+The distribution holds two packages; an image holds one side of it.  So this drops from setup.cfg the packages and
+commands whose source was not copied beside it, and lets pip install the rest, with the versions of constraints.txt.
+Needs nothing but the standard library and pip.  Changes the setup.cfg it reads: run it on a copy.
 """
 
 from __future__ import annotations
 
 import argparse
-import compileall
 import configparser
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
-
-def requirements(source: Path, extra: str) -> list[str]:
-    """The distributions that the packages and this extra need, as setup.cfg says."""
-    config = configparser.ConfigParser()
-    config.read_string((source / "setup.cfg").read_text(encoding="utf-8"))
-    text = config["options"]["install_requires"] + "\n" + config["options.extras_require"][extra]
-    return [line.strip() for line in text.splitlines() if line.strip()]
+SOURCE = Path(__file__).parent.parent
 
 
 def main() -> None:
     """Entry of the command."""
     parser = argparse.ArgumentParser(description="install one side of Headgate into an image")
-    parser.add_argument("extra")
-    parser.add_argument("--source", type=Path, required=True)
-    parser.add_argument("--package", action="append", required=True, help="source folder of a package, below --source")
-    options = parser.parse_args()
-    pip = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--constraint", options.source / "constraints.txt"]
-    subprocess.run([*pip, *requirements(options.source, options.extra)], check=True)
-    site = Path(sysconfig.get_paths()["purelib"])
-    for package in options.package:
-        folder = options.source / package
-        shutil.copytree(folder, site / folder.name, ignore=shutil.ignore_patterns("__pycache__"))
-        compileall.compile_dir(site / folder.name, quiet=1)
+    parser.add_argument("extra", help="extra of setup.cfg whose dependencies are installed")
+    extra = parser.parse_args().extra
+    trim(SOURCE / "setup.cfg")
+    pip = [sys.executable, "-m", "pip", "install", "--no-cache-dir", "--root-user-action=ignore"]
+    subprocess.run([*pip, "--constraint", SOURCE / "constraints.txt", f"{SOURCE}[{extra}]"], check=True)
+
+
+def trim(path: Path) -> None:
+    """Leave in a setup.cfg only packages and commands whose source lies beside it, and files that are there."""
+    config = configparser.ConfigParser(delimiters=("=",))
+    config.read_string(path.read_text(encoding="utf-8"))
+    options = config["options"]
+    folders = dict(line.split(" = ") for line in _lines(options["package_dir"]))
+
+    def source(module: str) -> Path:
+        package, _, rest = module.partition(".")
+        return path.parent.joinpath(folders[package], *rest.split(".")) if rest else path.parent / folders[package]
+
+    packages = [name for name in _lines(options["packages"]) if (source(name) / "__init__.py").is_file()]
+    options["packages"] = "\n" + "\n".join(packages)
+    commands = config["options.entry_points"]
+    kept = [
+        line
+        for line in _lines(commands["console_scripts"])
+        if source(line.split(" = ")[1].split(":")[0]).with_suffix(".py").is_file()
+    ]
+    commands["console_scripts"] = "\n" + "\n".join(kept)
+    for key in ("long_description", "long_description_content_type", "license_files"):
+        config["metadata"].pop(key, None)
+    config.remove_section("options.data_files")
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+
+
+def _lines(value: str) -> list[str]:
+    return [line.strip() for line in value.splitlines() if line.strip()]
 
 
 if __name__ == "__main__":
