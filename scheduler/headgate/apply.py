@@ -147,7 +147,7 @@ class Sender:
 
 
 def _end_calls(step: End) -> tuple[Call, ...]:
-    kill = Kill(task_id=step.task_id, agent_id=step.agent_id)
+    kill = Kill(task_id=step.task_id, agent_id=step.agent_id, grace_s=step.grace_s)
     if step.shutdown and step.agent_id is not None:
         return (kill, ShutdownExecutor(executor_id=ExecutorId(step.task_id), agent_id=step.agent_id))
     return (kill,)

@@ -42,7 +42,7 @@ GATHER_S: Final = 0.02
 IDLE_S: Final = 30.0
 """The longest `run` waits: views stay young."""
 BREAK_S: Final = 5.0
-"""A tick that comes later than this after it was due means that we were not listening: silence before proves nothing."""
+"""A tick that is later than this means that we were not listening, and silence before it proves nothing."""
 
 
 class _Asked:

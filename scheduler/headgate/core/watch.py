@@ -31,13 +31,16 @@ def deadline(task: TaskRecord, spec: JobSpec, snapshot: Snapshot) -> Deadline | 
     match task.stage:
         case Stage.LAUNCHING | Stage.STARTING:
             return Deadline(
-                at=max(task.launched_at, task.since) + patience.staging_s,
+                at=max(task.launched_at, task.since, _listening_since(snapshot)) + patience.staging_s,
                 event=TaskEvent.STUCK,
                 text=f"not running within {patience.staging_s:.0f} s of its launch",
             )
         case Stage.RUNNING:
             heard = snapshot.heard.get(task.id)
-            wait_s = patience.report_silent_s if heard else patience.first_report_s
+            # From here a worker out of reach and one that hangs look the same.
+            wait_s = max(
+                patience.report_silent_s if heard else patience.first_report_s, spec.unreachable_replace_after_s
+            )
             return Deadline(
                 at=max(heard.at if heard else task.since, task.since, _listening_since(snapshot)) + wait_s,
                 event=TaskEvent.MUTE,
@@ -57,7 +60,7 @@ def deadline(task: TaskRecord, spec: JobSpec, snapshot: Snapshot) -> Deadline | 
             )
         case Stage.UNREACHABLE:
             return Deadline(
-                at=task.since + spec.unreachable_replace_after_s,
+                at=max(task.since, _listening_since(snapshot)) + spec.unreachable_replace_after_s,
                 event=TaskEvent.CUT_OFF,
                 text=f"unreachable for {spec.unreachable_replace_after_s:.0f} s",
             )

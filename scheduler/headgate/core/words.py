@@ -23,7 +23,12 @@ def kills(
     A stray that a kill did not move has its executor shut down.
     """
     wanted: list[End] = [
-        End(task_id=task.id, agent_id=task.agent_id, reason=task.why or "to be ended")
+        End(
+            task_id=task.id,
+            agent_id=task.agent_id,
+            reason=task.why or "to be ended",
+            grace_s=snapshot.settings.patience.kill_grace_s,
+        )
         for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt)
         if task.stage is Stage.KILLING
     ]

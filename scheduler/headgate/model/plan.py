@@ -49,12 +49,16 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """Kill a task; with `shutdown`, end its executor as well, because a kill had no effect."""
+    """Kill a task; with `shutdown`, end its executor as well, because a kill had no effect.
+
+    `grace_s` is for its last commits; None: as the task itself sees fit.
+    """
 
     task_id: TaskId
     agent_id: AgentId | None
     reason: str
     shutdown: bool = False
+    grace_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,13 @@ class Patience:
     staging_s: float = 300.0
     """Launched, and not running yet: images take minutes; more is stuck."""
     first_report_s: float = 30.0
-    """Running, and never reported."""
+    """Running, and never reported; or as long as the job waits for workers out of reach, if that is longer."""
     report_silent_s: float = 15.0
-    """Running, and reports have stopped: seven are missing."""
+    """Running, and reports have stopped: seven are missing; or as long as the job waits, as before."""
     drain_s: float = 60.0
     kill_resend_s: float = 5.0
+    kill_grace_s: float = 20.0
+    """What a worker that is killed has for its last commits."""
     kill_overdue_s: float = 30.0
     """A kill that shows no effect: the executor is shut down, and the slot filled anew."""
     settle_s: float = 5.0

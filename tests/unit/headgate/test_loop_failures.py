@@ -60,7 +60,7 @@ def test_a_short_partition_changes_nothing() -> None:
 
 def test_a_worker_that_stops_reporting_is_replaced() -> None:
     """Its agent lives, it does not: killed after fifteen seconds, its shards given away at that moment."""
-    cluster = deployed(2)
+    cluster = deployed(2, unreachable_replace_after_s=5.0)
     victim = next(task for task in cluster.live() if task.id == "delays.1.0.0")
     victim.mute = True
     cluster.advance(13)

@@ -2,7 +2,7 @@
 
 from paper_cluster import PaperCluster, job_spec, started
 
-from headgate.model.call import Kill
+from headgate.model.call import Kill, ShutdownExecutor
 from headgate.model.ids import JobName
 from headgate.model.status import TaskState
 
@@ -42,9 +42,65 @@ def test_a_worker_that_falls_silent_is_replaced_though_nothing_else_happens() ->
 
 def test_a_kill_is_repeated_though_nothing_else_happens() -> None:
     """The plan that sends the first kill makes the next one due."""
-    cluster = deployed()
+    cluster = deployed(unreachable_replace_after_s=1.0)
     (victim,) = cluster.live()
     victim.hangs = True
     cluster.tick()
     sleep(cluster, 15 + 21)
     assert len(cluster.sent(Kill)) == 5
+
+
+def test_a_worker_out_of_reach_is_left_alone_for_as_long_as_its_job_says() -> None:
+    """Its agent restarts, or the network is cut: the master says so after a minute at the earliest, if at all."""
+    cluster = deployed(unreachable_replace_after_s=120.0)
+    (worker,) = cluster.live()
+    worker.mute = True
+    cluster.advance(110)
+    worker.mute = False
+    cluster.advance(30)
+    assert cluster.live() == [worker]
+    assert not cluster.sent(Kill)
+    worker.mute = True
+    cluster.until(lambda: bool(cluster.sent(Kill)), within=125)
+
+
+def test_a_launch_is_not_stuck_while_nobody_listens() -> None:
+    """The scheduler was away when its worker came up; it hears of that right after it has subscribed."""
+    cluster = PaperCluster(1, start_s=20.0)
+    cluster.put_shards(JOB, 2)
+    started(cluster, job_spec(workers=1))
+    cluster.until(lambda: len(cluster.live()) == 1)
+    cluster.disconnect()
+    cluster.advance(400)
+    cluster.subscribe()
+    cluster.advance(10)
+    assert len(cluster.tasks) == 1
+    assert not cluster.sent(Kill)
+
+
+def test_a_worker_is_not_cut_off_while_nobody_listens() -> None:
+    """It was unreachable when the connection was lost, and is back before the connection is."""
+    cluster = deployed()
+    cluster.lose_agent("a0")
+    cluster.advance(5)
+    cluster.disconnect()
+    cluster.advance(100)
+    cluster.regain_agent("a0")
+    cluster.subscribe()
+    cluster.advance(10)
+    assert len(cluster.tasks) == 1
+    assert not cluster.sent(Kill)
+
+
+def test_a_killed_worker_has_time_for_its_last_commits() -> None:
+    """The kill says how long, and its executor is not shut down before that."""
+    cluster = deployed()
+    (worker,) = cluster.live()
+    worker.hangs = True
+    cluster.until(lambda: bool(cluster.sent(Kill)))
+    killed_at = cluster.now
+    (kill, *_) = cluster.sent(Kill)
+    assert isinstance(kill, Kill)
+    assert kill.grace_s is not None
+    cluster.until(lambda: bool(cluster.sent(ShutdownExecutor)))
+    assert cluster.now - killed_at >= kill.grace_s + 5
