@@ -2,11 +2,13 @@
 
 A shard without an owner goes to the emptiest worker at once, one epoch up: that shuts out whoever may still work on it.
 A shard that has an owner is moved by asking the owner to let go first; what it lets go of is then a shard without an
-owner.  Nothing is taken from anybody while workers that will share the load are still on their way.
+owner, and goes to somebody else if there is anybody.  Nothing is taken from anybody while workers that will share the
+load are still on their way.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ IDLE_CORES: Final = 0.01
 FLOOR: Final = 0.05
 """The least a shard costs, as a share of the mean: many idle shards are work as well."""
 TOLERANCE: Final = 0.1
-"""A move must lower the fullest worker by this share of the mean load."""
+"""A move must lower the fullest worker by this share of the mean load, alone or, of small shards, with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +51,13 @@ def balanced(
     may_give: bool,
     may_take: bool,
     may_level: bool,
+    resting: AbstractSet[ShardId] = frozenset(),
 ) -> Moves:
     """Who should own these shards (unfinished ones), given the workers to share them, in their order.
 
     All that workers in `leaving` own is taken; owners in neither set (unreachable for now, say) keep what they have.
     `may_give`: shards without owners may be given out.  `may_take`: workers that share the load are all there.
-    `may_level`: moves for balance alone are in season.
+    `may_level`: moves for balance alone are in season.  `resting`: shards that have just been moved, and are not again.
     """
     if not workers:
         return Moves(give={}, take=())
@@ -68,14 +71,17 @@ def balanced(
             free.append(shard)
         elif shard.owner in staying:
             load[shard.owner] += costs[shard.id]
-            settled[shard.owner].append(shard.id)
+            if shard.id not in resting:
+                settled[shard.owner].append(shard.id)
         elif may_take and shard.owner in leaving:
             take.append(shard.id)
             free.append(shard)
     give: dict[ShardId, TaskId] = {}
     order = {task: number for number, task in enumerate(workers)}
     for shard in sorted(free, key=lambda shard: (-costs[shard.id], shard.id)):
-        emptiest = min(workers, key=lambda task: (load[task], order[task]))
+        left = shard.moved_from if shard.owner is None else shard.owner
+        others = [task for task in workers if task != left] or workers
+        emptiest = min(others, key=lambda task: (load[task], order[task]))
         load[emptiest] += costs[shard.id]
         if shard.owner is None and may_give:
             give[shard.id] = emptiest
@@ -92,31 +98,40 @@ def _levelled(
     *,
     may_level: bool,
 ) -> list[ShardId]:
-    """Shards to move from the fullest workers to the emptiest until it no longer pays.
+    """Shards to move from the fullest workers to the emptiest until it no longer pays; of those `settled` with them.
 
     A worker without any is always worth it, in season or not.
     """
-    moved: set[ShardId] = set()
     if not may_level and min(load.values()) > 0:
         return []
     worth = TOLERANCE * sum(load.values()) / len(load)
-    bound = sum(len(owned) for owned in settled.values())
-    for _ in range(bound):
+    owned = {task: sorted((costs[shard], shard) for shard in shards) for task, shards in settled.items()}
+    moved: list[ShardId] = []
+    while givers := [task for task, shards in owned.items() if shards]:
         emptiest = min(load, key=lambda task: (load[task], order[task]))
-        fullest = max(load, key=lambda task: (load[task], -order[task]))
+        fullest = max(givers, key=lambda task: (load[task], -order[task]))
         gap = load[fullest] - load[emptiest]
-        best = _best_to_move(settled[fullest], costs, gap, moved)
-        if best is None or min(costs[best], gap - costs[best]) <= worth:
+        best = _best_to_move(owned[fullest], gap)
+        if best is None:
             break
-        moved.add(best)
-        load[fullest] -= costs[best]
-        load[emptiest] += costs[best]
-    return list(moved)
+        cost, shard = owned[fullest][best]
+        if gap - cost <= worth or max(cost, gap / 2) <= worth:
+            break
+        del owned[fullest][best]
+        moved.append(shard)
+        load[fullest] -= cost
+        load[emptiest] += cost
+    return moved
 
 
-def _best_to_move(
-    owned: Sequence[ShardId], costs: Mapping[ShardId, float], gap: float, moved: AbstractSet[ShardId]
-) -> ShardId | None:
-    """The shard whose cost comes nearest to half the gap; of two the cheaper, which has less to carry."""
-    fitting = [shard for shard in owned if shard not in moved and costs[shard] < gap]
-    return min(fitting, key=lambda shard: (abs(costs[shard] - gap / 2), costs[shard], shard), default=None)
+def _best_to_move(owned: Sequence[tuple[float, ShardId]], gap: float) -> int | None:
+    """Where the shard is whose cost comes nearest to half the gap; of two the cheaper, which has less to carry.
+
+    `owned` are costs with their shards, sorted.
+    """
+    above = bisect_left(owned, (gap / 2,))
+    near = [above] if above < len(owned) else []
+    if above:
+        near.append(bisect_left(owned, (owned[above - 1][0],)))
+    fitting = [at for at in near if owned[at][0] < gap]
+    return min(fitting, key=lambda at: (abs(owned[at][0] - gap / 2), *owned[at]), default=None)

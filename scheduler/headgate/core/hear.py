@@ -70,6 +70,6 @@ def _update_shards(
         if mine is not None and mine.state is ShardState.FINISHED and mine.epoch == shard.epoch and not shard.finished:
             changed.append(replace(shard, finished=True, releasing=None))
         elif mine is None and shard.releasing is not None and report.assignment_version >= shard.releasing:
-            changed.append(replace(shard, owner=None, releasing=None))
+            changed.append(replace(shard, owner=None, releasing=None, moved_at=now, moved_from=task.id))
             ledger.say(now, NoteKind.MOVED, f"{task.id} has let go of shard {shard.id}", task.job, task.worker)
     ledger.put_shards(task.job, changed)

@@ -81,6 +81,11 @@ def assign(
         if task.worker < job.workers and task.stage in (Stage.LAUNCHING, Stage.STARTING, Stage.RUNNING)
         if task not in ready and task.launched_at + patience.settle_s > now
     ]
+    # Workers come one after the other: who has nothing yet waits for the others a little, so that no shard moves twice.
+    owners = {shard.owner for shard in shards}
+    idle_since = [task.running_at or task.since for task in ready if task.id not in owners]
+    if idle_since and len(ready) < job.workers and min(idle_since) + patience.settle_s > now:
+        arriving.append(min(idle_since) + patience.settle_s)
     due += arriving
     level_at = 0.0 if job.rebalanced_at is None else job.rebalanced_at + patience.rebalance_s
     moves = balanced(
@@ -91,10 +96,20 @@ def assign(
         may_give=_gathered(job, ready, patience, now, due),
         may_take=not arriving,
         may_level=level_at <= now,
+        resting={
+            shard.id for shard in shards if shard.moved_at is not None and shard.moved_at + patience.rebalance_s > now
+        },
     )
     version = job.assignment_version + 1
     changed = [
-        replace(shard, owner=moves.give[shard.id], epoch=next_epoch(job, shard), releasing=None, assigned_at=now)
+        replace(
+            shard,
+            owner=moves.give[shard.id],
+            epoch=next_epoch(job, shard),
+            releasing=None,
+            assigned_at=now,
+            moved_from=None,
+        )
         for shard in shards
         if shard.id in moves.give
     ]

@@ -61,6 +61,13 @@ def test_a_new_worker_gets_its_share_and_no_more() -> None:
     assert {name in ("s0", "s1", "s2") for name in found.take} == {True, False}
 
 
+def test_many_small_shards_are_levelled_as_few_large_ones_are() -> None:
+    """None of them is worth its move alone."""
+    assert 90 <= len(moves(shards(*[A] * 200), [A, B]).take) <= 100
+    assert 40 <= len(moves(shards(*[A] * 150, *[B] * 50), [A, B]).take) <= 50
+    assert moves(shards(*[A] * 98, *[B] * 102), [A, B]).take == ()
+
+
 def test_balance_alone_waits_for_its_season() -> None:
     """Not every few seconds."""
     table = shards(A, A, A, A, B)
