@@ -36,7 +36,7 @@ def hear(world: World, task: TaskRecord, data: bytes, now: float) -> str | None:
     if job is not None:
         measuring = world.settings.measuring.over(job.spec.scaling.window_s)
         world.gauges.setdefault(task.job, Gauges()).hear(report, task.id, now, measuring)
-    shown = world.last_reports.setdefault(task.job, {})
+    shown = world.last_reports.setdefault((task.job, task.attempt.submission), {})
     owned = {ShardId(each.shard): each for each in report.owned}
     table = world.ledger.shards(task.job)
     for shard_id, each in owned.items():

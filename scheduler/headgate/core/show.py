@@ -28,8 +28,8 @@ from headgate.model.view import (
 )
 from millstream.contract.report import AuditCounters, ShardReport
 
-LastReports = Mapping[JobName, Mapping[ShardId, tuple[ShardReport, float]]]
-"""By job and shard: its owner's last word, and when; also after the owner has ended."""
+LastReports = Mapping[tuple[JobName, int], Mapping[ShardId, tuple[ShardReport, float]]]
+"""By submission of a job, and shard: its owner's last word, and when; also after the owner has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,14 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
             reconciled=reconciled(snapshot.link, snapshot.settings.patience.reconcile_gate_s, snapshot.now),
         ),
         jobs=tuple(
-            _job(job, tasks.get(job.name, []), snapshot, plan, told.last_reports.get(job.name, {})) for job in jobs
+            _job(
+                job,
+                tasks.get(job.name, []),
+                snapshot,
+                plan,
+                told.last_reports.get((job.name, job.submission), {}),
+            )
+            for job in jobs
         ),
         agents=_agents(snapshot, plan),
         offers=OfferCounters(

@@ -41,7 +41,7 @@ class World:
         self.agents: dict[AgentId, AgentSeen] = {}
         self.heard: dict[TaskId, Heard] = {}
         self.gauges: dict[JobName, Gauges] = {}
-        self.last_reports: dict[JobName, dict[ShardId, tuple[ShardReport, float]]] = {}
+        self.last_reports: dict[tuple[JobName, int], dict[ShardId, tuple[ShardReport, float]]] = {}
         self.flows: dict[str, RoleFlow] = {}
         self.strays: dict[TaskId, AgentId | None] = {}
         self.announced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
@@ -165,5 +165,6 @@ class World:
         jobs = self.ledger.jobs
         for name in [name for name in self.gauges if name not in jobs or jobs[name].state.over]:
             del self.gauges[name]
-        for name in [name for name in self.last_reports if name not in jobs]:
-            del self.last_reports[name]
+        submissions = {(job.name, job.submission) for job in jobs.values()}
+        for each in self.last_reports.keys() - submissions:
+            del self.last_reports[each]

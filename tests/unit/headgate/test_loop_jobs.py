@@ -411,6 +411,14 @@ def test_another_submission_begins_with_an_empty_shard_table() -> None:
     cluster.tick()
     job = view(cluster)
     assert (job.state, job.shards, job.shards_complete, job.audit.records_in) == (JobState.DEPLOYING, (), False, 0)
+    cluster.until(lambda: bool(cluster.live()))
+    (worker,) = cluster.live()
+    worker.deaf = True
+    cluster.until(lambda: bool(view(cluster).shards))
+    assert [(shard.audit, shard.checkpoint_at, shard.lag_s) for shard in view(cluster).shards] == [
+        (None, None, None)
+    ] * 2
+    worker.deaf = False
     cluster.until(lambda: view(cluster).state is JobState.COMPLETED)
 
 
