@@ -55,10 +55,14 @@ class Figures:
     replayed: int = 0
     late: int = 0
     dead: int = 0
+    busy_rate_per_s: float | None = None
+    """Records per second that a worker spends on them, waiting left out."""
 
     def seeing(self, job: JobView) -> Figures:
         """These figures after one more look."""
         running = sum(each.ready for each in job.workers)
+        measured = [(each.audit.records_in, each.cost_s) for each in job.shards if each.audit and each.cost_s]
+        busy_s = sum(records * cost_s for records, cost_s in measured)
         return replace(
             self,
             backlog_peak=max(self.backlog_peak, job.backlog_records or 0),
@@ -70,4 +74,5 @@ class Figures:
             replayed=job.audit.replayed,
             late=job.audit.late,
             dead=job.audit.dead,
+            busy_rate_per_s=sum(records for records, _ in measured) / busy_s if busy_s else self.busy_rate_per_s,
         )

@@ -166,7 +166,11 @@ def _report(screen: Console, found: Comparison, figures: Figures, *, elapsed_s: 
         "time": f"{elapsed_s:.0f} s",
     }
     if wish.full_speed:
-        rows["throughput"] = f"{figures.records_in / elapsed_s:,.0f} records/s, start and end of the cluster included"
+        rate = figures.busy_rate_per_s
+        rows["throughput"] = (
+            f"{figures.records_in / elapsed_s:,.0f} records/s from the first line to the last, start of the cluster "
+            f"included{f'; {rate:,.0f} per second of a worker at work' if rate else ''}"
+        )
     screen.print("\nThe job's answer against one Polars query over the whole data:")
     for name, value in rows.items():
         screen.print(f"  {name:<22} {value}", markup=False)
