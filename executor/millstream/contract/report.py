@@ -64,7 +64,6 @@ class ShardReport:
     `busy_s` and `blocked_s` (waiting for the sink) only grow, over this attempt; idle waiting for input is in neither.
     `lag_s`: age of the oldest record not yet processed, by its arrival where the source knows it, else by event time.
     `restored_from` is the commit the shard came back from, None if it began at the source's start.
-    `pause_s`: between the last record its former owner processed and the first one here, for a shard that moved.
     """
 
     shard: str
@@ -84,7 +83,6 @@ class ShardReport:
     checkpoint: CheckpointReport | None = None
     restored_from: int | None = None
     restore_s: float | None = None
-    pause_s: float | None = None
     audit: AuditCounters = field(default_factory=AuditCounters)
     accumulators: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from headgate.model.ids import ShardId, TaskId
 from headgate.model.measurements import ShardLoad, ShardSample
 from headgate.model.settings import Measuring
-from millstream.contract.report import Report
+from millstream.contract.report import Report, ShardState
 
 
 class Gauge:
@@ -25,6 +25,9 @@ class Gauge:
         self._cost_s: float | None = None
         self._backlog: tuple[float, int, int | None] | None = None
         self._grown_at: float | None = None
+        self._worked: tuple[int, float] | None = None
+        self._letting_go = False
+        self._pause_s: float | None = None
 
     def add_end(self, at: float, end_records: int, measuring: Measuring) -> None:
         """The source's end, as any worker sees it."""
@@ -54,6 +57,21 @@ class Gauge:
         if records > 0 and (records >= measuring.records_min or busy_s >= measuring.busy_min_s):
             self._cost_s = busy_s / records
 
+    def add_state(self, epoch: int, state: ShardState, at: float) -> None:
+        """Whether the owner at `epoch` works on it: from when one stopped until the next is at work it pauses.
+
+        An owner that lets go says so when it stops; of one that died the last report counts.
+        """
+        last_epoch, last_at = self._worked or (epoch, at)
+        if epoch < last_epoch:
+            return
+        if state in (ShardState.RUNNING, ShardState.FINISHED):
+            if epoch > last_epoch:
+                self._pause_s = at - last_at
+            self._worked, self._letting_go = (epoch, at), False
+        elif state is ShardState.RELEASING and epoch == last_epoch and not self._letting_go:
+            self._worked, self._letting_go = (epoch, at), True
+
     def load(self, measuring: Measuring, *, owner: TaskId | None) -> ShardLoad | None:
         """What the window says; None: nothing yet.  Work measured with another owner says nothing of this one's."""
         work = self._work if self._work and self._work[-1].task_id == owner else None
@@ -75,6 +93,7 @@ class Gauge:
             blocked=min(1.0, max(0.0, blocked)),
             backlog_records=self._backlog_now(),
             grown_at=self._grown_at,
+            pause_s=self._pause_s,
         )
 
     def _arrivals(self, measuring: Measuring) -> float | None:
@@ -104,6 +123,7 @@ class Gauges:
             if known.end_records is not None:
                 self._gauge(ShardId(known.shard)).add_end(at, known.end_records, measuring)
         for owned in report.owned:
+            self._gauge(ShardId(owned.shard)).add_state(owned.epoch, owned.state, at)
             if owned.position is not None:
                 shard = ShardId(owned.shard)
                 self.read[shard] = max(owned.position, self.read.get(shard, 0))

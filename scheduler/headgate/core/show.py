@@ -149,6 +149,7 @@ def _shard(
         arrivals_per_s=load.arrivals_per_s if load else None,
         cost_s=load.cost_s if load else None,
         demand_cores=demand,
+        pause_s=load.pause_s if load else None,
         backlog_records=load.backlog_records if load else None,
     )
     return _reported(view, reported) if reported else view
@@ -178,7 +179,7 @@ def _reported(view: ShardView, reported: tuple[ShardReport, float]) -> ShardView
         checkpoint=report.checkpoint,
         checkpoint_at=at - report.checkpoint.age_s if report.checkpoint else None,
         restored_from=report.restored_from,
-        pause_s=report.pause_s,
+        pause_s=view.pause_s,
         audit=report.audit,
         problem=report.problem,
     )

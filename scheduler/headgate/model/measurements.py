@@ -38,6 +38,7 @@ class ShardLoad:
     processed.  `blocked`: share of the time spent waiting for the sink.  `backlog_records` (B): not yet processed.
     None: not known (yet).  `span_s`: how long the window really is; `at`: its newest sample.
     `owner` did the work that was measured.  `grown_at`: when the number of processed records last grew.
+    `pause_s`: for how long, at most, nobody worked on the shard when it last changed hands.
     """
 
     shard: ShardId
@@ -50,3 +51,4 @@ class ShardLoad:
     blocked: float = 0.0
     backlog_records: int | None = None
     grown_at: float | None = None
+    pause_s: float | None = None

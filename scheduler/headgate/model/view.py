@@ -23,7 +23,8 @@ from millstream.contract.report import AuditCounters, CheckpointReport, ShardSta
 class ShardView:
     """One shard: its owner, and what the owner last reported of it.
 
-    `moving`: on its way from one worker to another.  The report's fields are None until the owner has reported it.
+    `moving`: on its way from one worker to another.  `pause_s`: for how long, at most, nobody worked on it when it last
+    changed hands.  The report's fields are None until the owner has reported it.
     """
 
     id: ShardId

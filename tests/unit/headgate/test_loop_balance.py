@@ -94,3 +94,34 @@ def test_a_shard_that_was_let_go_does_not_go_back() -> None:
             cluster.shards[JOB][name].records = cluster.shards[JOB][name].done
     cluster.until(lambda: sum(spread(cluster)) == SHARDS)
     assert not any(len(seen) > 1 and seen[-1] == old.id for seen in moves.seen.values())
+
+
+def test_the_pause_of_a_shard_that_changes_hands_is_measured() -> None:
+    """From the last word that it was worked on to the first that it is again; who stays put has none."""
+    cluster = loaded(2)
+    assert cluster.scheduler is not None
+    cluster.start_s = 1e9
+    new = PaperTaskDelay(cluster, seconds=3.0)
+    cluster.end("delays.1.0.0", TaskState.FAILED)
+    cluster.watchers.append(new)
+    cluster.until(lambda: sum(spread(cluster)) == SHARDS, within=20)
+    cluster.advance(1)
+    job = cluster.scheduler.view.find_job(JOB)
+    assert job is not None
+    pauses = {shard.id: shard.pause_s for shard in job.shards if shard.task_id == "delays.1.1.0"}
+    moved = [pause for pause in pauses.values() if pause is not None]
+    assert len(moved) == 6
+    assert all(3.0 <= pause <= 6.0 for pause in moved)
+
+
+class PaperTaskDelay:
+    """The worker that stays hears nothing for a while."""
+
+    def __init__(self, cluster: PaperCluster, *, seconds: float) -> None:
+        self._cluster = cluster
+        self._until = cluster.now + seconds
+        self._task = cluster.tasks[TaskId("delays.1.1.0")]
+        self._task.deaf = True
+
+    def __call__(self) -> None:
+        self._task.deaf = self._cluster.now < self._until
