@@ -32,6 +32,7 @@ from headgate.model.snapshot import Snapshot
 from headgate.model.stored import loaded
 from headgate.model.view import View
 from headgate.ports import Clock, Engine, Master, RecordStore
+from headgate.steady_time import SteadyTime
 
 RETRY_S: Final = 1.0
 """After the store did not answer."""
@@ -121,9 +122,10 @@ class Scheduler:
         Raises:
             StaleLeader, FrameworkRefused: see `tick`.
         """
+        time = SteadyTime(self._clock)
         while not stop.is_set():
-            wake_at = self.tick(self._clock.now())
-            wait_s = IDLE_S if wake_at is None else min(IDLE_S, wake_at - self._clock.now())
+            wake_at = self.tick(time.now())
+            wait_s = IDLE_S if wake_at is None else min(IDLE_S, wake_at - time.now())
             if self._mailbox.wait(max(0.0, wait_s)):
                 stop.wait(GATHER_S)
 

@@ -155,6 +155,44 @@ def test_run_ticks_on_events_and_stops() -> None:
     assert not thread.is_alive()
 
 
+class ClockSetBack:
+    """The machine's, but the wall clock has been set back by an hour after the first look."""
+
+    def __init__(self) -> None:
+        self._real = SystemClock()
+        self._looks = 0
+
+    def now(self) -> float:
+        self._looks += 1
+        return self._real.now() - (3600 if self._looks > 3 else 0)
+
+    def monotonic(self) -> float:
+        return self._real.monotonic()
+
+
+def test_run_goes_on_when_the_clock_is_set_back() -> None:
+    """What is due comes, and not an hour later."""
+    scheduler = Scheduler(
+        clock=ClockSetBack(), master=PaperCluster(0), store=MemoryStore(), engines=ENGINES, settings=SETTINGS
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=scheduler.run, args=(stop,))
+    seen: set[float] = set()
+    thread.start()
+    try:
+        for _ in range(2000):
+            seen.add(scheduler.view.at)
+            if len(seen) > 5:
+                break
+            scheduler.wake()
+            stop.wait(0.01)
+    finally:
+        stop.set()
+        scheduler.wake()
+        thread.join(timeout=30)
+    assert len(seen) > 5
+
+
 def test_a_cancelled_promise_is_not_carried_out() -> None:
     """Whoever gave up waiting before it was looked at has not asked."""
     cluster = PaperCluster(0)
