@@ -222,7 +222,7 @@ class Scheduler:
     def _carry_out(self, plan: Plan, now: float) -> float | None:
         if not self._save(now, plan):
             return now + RETRY_S
-        self._world.adopt(plan)
+        self._world.adopt(plan, now)
         problems = self._sender.perform(
             plan.steps,
             attempted=self._world.attempted,

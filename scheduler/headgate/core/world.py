@@ -83,12 +83,12 @@ class World:
             announced=self.announced,
         )
 
-    def adopt(self, plan: Plan) -> None:
+    def adopt(self, plan: Plan, now: float) -> None:
         """The plan's records, which are saved, are the records now."""
         self.ledger = Ledger(plan.records)
         self.strays = dict(plan.strays)
         self.publish(plan.notes)
-        self._forget()
+        self._forget(now)
 
     def publish(self, notes: tuple[Note, ...] | list[Note]) -> None:
         """Keep notes for the view, and count them."""
@@ -153,7 +153,7 @@ class World:
         else:
             self._asked.update((task_id, now) for task_id, _ in step.tasks)
 
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
         """Drop what is known of tasks, jobs and agents that are no more."""
         tasks = self.ledger.tasks
         for known in (self.heard, self._assignments, self._asked):
@@ -162,6 +162,12 @@ class World:
         for task_id in [each for each in self._kills if each not in tasks and each not in self.strays]:
             del self._kills[task_id]
         self.unanswered &= tasks.keys()
+        # The master tells of agents that are removed only to who is connected.
+        long_ago = now - self.settings.patience.agent_forget_s
+        busy = {task.agent_id for task in tasks.values()} | {offer.agent_id for offer in self.offers.values()}
+        for agent_id in [seen.agent_id for seen in self.agents.values() if seen.at < long_ago]:
+            if agent_id not in busy:
+                del self.agents[agent_id]
         jobs = self.ledger.jobs
         for name in [name for name in self.gauges if name not in jobs or jobs[name].state.over]:
             del self.gauges[name]

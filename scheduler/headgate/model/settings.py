@@ -53,6 +53,7 @@ class Patience:
     agent_failures_s: float = 600.0
     agent_avoid_s: float = 300.0
     agent_forget_s: float = 86400.0
+    """An agent not offered for this long, and without tasks of ours, is known no more."""
     maintenance_s: float = 3600.0
     """Nothing is started on an agent whose maintenance begins within this."""
     rebalance_s: float = 30.0

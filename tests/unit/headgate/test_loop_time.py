@@ -104,3 +104,19 @@ def test_a_killed_worker_has_time_for_its_last_commits() -> None:
     assert kill.grace_s is not None
     cluster.until(lambda: bool(cluster.sent(ShutdownExecutor)))
     assert cluster.now - killed_at >= kill.grace_s + 5
+
+
+def test_agents_of_long_ago_are_forgotten() -> None:
+    """Of those that were removed while nobody listened nobody tells; one that runs our tasks is not offered either."""
+    cluster = PaperCluster(2)
+    cluster.put_shards(JOB, 2)
+    scheduler = started(cluster, job_spec(workers=1))
+    cluster.until(lambda: all(cluster.owners(JOB).values()))
+    (worker,) = cluster.live()
+    assert len(scheduler.view.agents) == 2
+    cluster.now += 86_000
+    cluster.advance(10)
+    assert len(scheduler.view.agents) == 2
+    cluster.now += 1000
+    cluster.advance(10)
+    assert [agent.id for agent in scheduler.view.agents] == [worker.launch.agent_id]
