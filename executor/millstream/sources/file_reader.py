@@ -40,6 +40,7 @@ class FileReader:
         self._waiting_bytes = 0
         self._bytes_per_line = 0.0
         self._oversized = False
+        self._nothing = decoder.decode(b"")  # once: a quiet file is polled many times a second
 
     @property
     def position(self) -> Position:
@@ -58,7 +59,7 @@ class FileReader:
                 start = self._position
                 data = self._lines(max_records, max_bytes)
                 if not data:
-                    return self._skip_oversized(start) or _batch(start, data, self._decoder.decode(b""))
+                    return self._skip_oversized(start) or _batch(start, b"", self._nothing)
                 mark = len(_BYTE_ORDER_MARK) if start == 0 and data.startswith(_BYTE_ORDER_MARK) else 0
                 data = data[mark:]
                 decoded = self._decoder.decode(data)
@@ -124,7 +125,7 @@ class FileReader:
         self._position = Position(offset)
         beginning = self._content.read(start, _SHOWN_BYTES)
         dead = DeadRecord(position=start, reason=f"a line of more than {LINE_BYTES_MAX} bytes", raw=beginning)
-        empty = _batch(start, b"", self._decoder.decode(b""))
+        empty = _batch(start, b"", self._nothing)
         return Batch(frame=empty.frame, dead=[dead], origin=empty.origin)
 
     def _line_bytes(self) -> float:

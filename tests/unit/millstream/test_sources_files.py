@@ -12,6 +12,7 @@ from millstream.contract.checkpoint import Position, ShardId
 from millstream.errors import SourceFailed
 from millstream.sources import file_reader
 from millstream.sources.files import FilesSource
+from millstream.sources.json_lines import JsonLinesDecoder
 from millstream.sources.source import Batch, Reader
 
 SCHEMA: dict[str, pl.DataType] = {"i": pl.Int64()}
@@ -240,4 +241,25 @@ def test_compressed_backlog_is_estimated_and_ends_at_nothing(tmp_path: Path) -> 
     assert read_all(reader) == list(range(20000))
     assert (reader.backlog().bytes, reader.backlog().records) == (0, 0)
     assert reader.end_position() == reader.position
+    reader.close()
+
+
+def test_a_poll_with_nothing_to_read_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines(1) + b'{"i":')
+    reader = opened(path, growing=True)
+    assert numbers(reader.poll(10, 1000)) == [1]
+    decoded: list[bytes] = []
+    decode = JsonLinesDecoder.decode
+    monkeypatch.setattr(
+        JsonLinesDecoder,
+        "decode",
+        lambda self, data: decoded.append(data) or decode(self, data),  # type: ignore[func-returns-value]
+    )
+    for _ in range(3):
+        batch = reader.poll(10, 1000)
+        assert (numbers(batch), batch.frame.schema) == ([], SCHEMA)
+    assert decoded == []
+    path.write_bytes(lines(1, 2))
+    assert numbers(reader.poll(10, 1000)) == [2]
     reader.close()
