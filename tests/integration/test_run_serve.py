@@ -264,7 +264,8 @@ def test_without_a_master_the_scheduler_waits_and_says_so(serve: Callable[..., S
     ],
 )
 def test_what_cannot_start_is_one_clear_line(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    told = headgate("serve", "--master", "127.0.0.1:1", "--data-dir", tmp_path, *arguments, code=1)
+    anywhere = [] if "--listen" in arguments else ["--listen", "127.0.0.1:0"]
+    told = headgate("serve", "--master", "127.0.0.1:1", "--data-dir", tmp_path, *anywhere, *arguments, code=1)
     assert expected in told
     assert told.count("\n") == 1
 
