@@ -527,7 +527,7 @@ def test_state_and_containers() -> None:
     settings = AgentSettings(
         resources="cpus:2;mem:2048;disk:10000;ports:[32000-32100]",
         attributes="rack:r2;level:3;ports:[1-5];kinds:{a,b}",
-        work_dir="/work/dir",
+        work_dir="/srv/agent",
         builtin_startup_s=0,
     )
     world = World(settings).registered()
@@ -546,7 +546,7 @@ def test_state_and_containers() -> None:
     (mine,) = state["frameworks"]
     executors = {item["id"]: item for item in mine["executors"]}
     custom = executors["e1"]
-    assert custom["directory"] == f"/work/dir/slaves/{AGENT}/frameworks/{F}/executors/e1/runs/{container_id}"
+    assert custom["directory"] == f"/srv/agent/slaves/{AGENT}/frameworks/{F}/executors/e1/runs/{container_id}"
     assert custom["resources"] == {"cpus": 0.2, "gpus": 0.0, "mem": 64.0, "disk": 0.0}
     assert [(item["id"], item["state"], item["executor_id"]) for item in custom["tasks"]] == [
         ("t2", "TASK_RUNNING", "e1")
