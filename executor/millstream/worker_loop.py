@@ -44,6 +44,10 @@ _LAST_WORD_SHARE: Final = 0.9
 """Of the grace of a SHUTDOWN: for releasing shards, and until this process ends by itself."""
 
 _REPORT_SPACING_S: Final = 0.05
+REPORT_BYTES_PER_S: Final = 500_000
+"""What changes may cost of the way through agent and master: a thousand shards make a report of half a megabyte, and
+claiming them a thousand changes.  Regular reports come at their interval, however large.
+"""
 _log = logging.getLogger(__name__)
 
 
@@ -105,6 +109,7 @@ class WorkerLoop:
         self._end_by = float("inf")
         self._last_word: UpdateId | None = None
         self._sequence = 0
+        self._report_bytes = 0
         self._reported_at = self._born_at
         self._reported: object = None
         self.exit_code: int | None = None
@@ -274,7 +279,7 @@ class WorkerLoop:
             last_at=self._reported_at,
             changed=self._outline(view) != self._reported,
             interval_s=interval_s,
-            spacing_s=_REPORT_SPACING_S,
+            spacing_s=max(_REPORT_SPACING_S, self._report_bytes / REPORT_BYTES_PER_S),
         )
         if due_at > now:
             return due_at
@@ -284,7 +289,9 @@ class WorkerLoop:
     def _send_report(self, view: View) -> None:
         assert self._spec is not None
         self._sequence += 1
-        self._executor.send(wire.encode(self._report(self._spec, view)))
+        data = wire.encode(self._report(self._spec, view))
+        self._executor.send(data)
+        self._report_bytes = len(data)
         self._reported_at = self._clock.monotonic()
         self._reported = self._outline(view)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from worker_bench import Worker, World, rows
 
+from millstream import worker_loop
 from millstream.contract import wire
 from millstream.contract.assignment import Assignment
 from millstream.contract.report import ShardState
@@ -26,6 +28,7 @@ from millstream.core.executor_api import (
 )
 from millstream.errors import ProgramError
 from millstream.owned_shard import Program
+from millstream.shard_results import Shard
 from millstream.worker_loop import Terminate
 
 
@@ -85,6 +88,25 @@ def test_reports_come_at_their_interval_when_nothing_changes(world: World) -> No
     before = len(worker.executor.sent)
     worker.pass_time(10.0)
     assert len(worker.executor.sent) - before == pytest.approx(20, abs=1)
+
+
+def test_large_reports_of_changes_keep_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While shards are claimed one by one, reports take no more than their share; the last comes all the same."""
+    monkeypatch.setattr(worker_loop, "REPORT_BYTES_PER_S", 50_000)
+    names = {f"s{number}": 1 for number in range(60)}
+    world = World(rows(names))
+
+    def slowly(shard: Shard) -> Shard:
+        world.clock.seconds += 0.06
+        return shard
+
+    worker = Worker(world, report_interval_s=2.0, wrap=slowly)
+    worker.launch()
+    worker.assign(1, **names)
+    worker.run(lambda: list(worker.owned().values()) == [(1, "finished")] * 60)
+    sent = [(report.uptime_s, len(worker.executor.sent[at])) for at, report in enumerate(worker.executor.reports())]
+    assert sent[-1][1] > 10_000
+    assert all(later - at >= min(2.0, size / 50_000) - 1e-6 for (at, size), (later, _) in pairwise(sent))
 
 
 def test_new_subscription_is_answered_with_a_report(world: World) -> None:
