@@ -39,12 +39,35 @@ def hear(world: World, task: TaskRecord, data: bytes, now: float) -> str | None:
     shown = world.last_reports.setdefault((task.job, task.attempt.submission), {})
     owned = {ShardId(each.shard): each for each in report.owned}
     table = world.ledger.shards(task.job)
+    _complain(world.ledger, task, _newly_failed(owned, shown), now)
     for shard_id, each in owned.items():
         if shard_id not in table or table[shard_id].owner == task.id:
             shown[shard_id] = (each, now)
     _discover(world.ledger, task, report, now)
     _update_shards(world.ledger, task, report, owned, now)
     return None
+
+
+def _newly_failed(
+    owned: Mapping[ShardId, ShardReport], shown: Mapping[ShardId, tuple[ShardReport, float]]
+) -> list[ShardReport]:
+    """Shards that their owner has tried in vain often enough to call them failed, and had not before."""
+    return [
+        each
+        for shard_id, each in owned.items()
+        if each.state is ShardState.FAILED
+        and not (
+            shard_id in shown
+            and (shown[shard_id][0].state, shown[shard_id][0].problem) == (ShardState.FAILED, each.problem)
+        )
+    ]
+
+
+def _complain(ledger: Ledger, task: TaskRecord, failed: list[ShardReport], now: float) -> None:
+    if failed:
+        which = failed[0].shard if len(failed) == 1 else f"{failed[0].shard} and {len(failed) - 1} more"
+        text = f"{task.id}: failed on shard {which}: {failed[0].problem or 'no reason given'}"
+        ledger.say(now, NoteKind.PROBLEM, text, task.job, task.worker)
 
 
 def _discover(ledger: Ledger, task: TaskRecord, report: Report, now: float) -> None:

@@ -82,6 +82,7 @@ class PaperTask:
     hangs: bool = False
     mute: bool = False
     deaf: bool = False
+    problem: str | None = None
     seen: Assignment | None = None
     owned: dict[str, int] = field(default_factory=dict)
     worked: dict[str, float] = field(default_factory=dict)
@@ -428,7 +429,10 @@ class PaperCluster:
                     epoch=epoch,
                     state=ShardState.FINISHED
                     if complete and shards[name].done >= shards[name].records
+                    else ShardState.FAILED
+                    if task.problem
                     else ShardState.RUNNING,
+                    problem=task.problem,
                     backlog_records=round(shards[name].records - shards[name].done),
                     end_records=round(shards[name].records),
                     records=round(task.worked[name]),

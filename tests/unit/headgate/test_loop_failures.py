@@ -319,6 +319,21 @@ def test_a_message_that_cannot_be_read_is_noted_once() -> None:
     assert "cannot be read" in problems[0].text
 
 
+def test_shards_that_fail_are_noted_once_for_each_reason() -> None:
+    """A program that does not fit the checkpoints it finds, say: the job's history tells, one note for all shards."""
+    cluster = deployed(1)
+    (worker,) = cluster.live()
+    worker.problem = "checkpoint 4 was made by a program with other state"
+    cluster.advance(10)
+    worker.problem = "the store does not answer"
+    cluster.advance(10)
+    said = [note.text for note in view(cluster).history if note.kind is NoteKind.PROBLEM]
+    assert said == [
+        "delays.1.0.0: failed on shard s0 and 5 more: checkpoint 4 was made by a program with other state",
+        "delays.1.0.0: failed on shard s0 and 5 more: the store does not answer",
+    ]
+
+
 def test_a_framework_of_another_name_is_refused_while_tasks_are_recorded() -> None:
     """The master has forgotten us: going on would orphan them."""
     cluster = deployed(1)
