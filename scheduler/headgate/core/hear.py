@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from headgate.core.ledger import Ledger
 from headgate.core.measure import Gauges
@@ -16,9 +17,12 @@ from headgate.model.task import TaskRecord
 from millstream.contract.report import Report, ShardReport, ShardState
 from millstream.contract.wire import Unreadable, decode
 
+SHARD_ID_BYTES_MAX: Final = 512
+"""A page of the shard table (`model.stored`) must fit a record."""
+
 
 def hear(world: World, task: TaskRecord, data: bytes, now: float) -> str | None:
-    """Take in a report of a recorded task.  What is wrong with it, if it cannot be used.
+    """Take in a report of a recorded task.  What is wrong with it, if it cannot be used, or not wholly.
 
     A report older than the newest heard is dropped: they may overtake each other.
     """
@@ -43,9 +47,9 @@ def hear(world: World, task: TaskRecord, data: bytes, now: float) -> str | None:
     for shard_id, each in owned.items():
         if shard_id not in table or table[shard_id].owner == task.id:
             shown[shard_id] = (each, now)
-    _discover(world.ledger, task, report, now)
+    left_out = _discover(world.ledger, task, report, now)
     _update_shards(world.ledger, task, report, owned, now)
-    return None
+    return left_out
 
 
 def _newly_failed(
@@ -70,16 +74,24 @@ def _complain(ledger: Ledger, task: TaskRecord, failed: list[ShardReport], now: 
         ledger.say(now, NoteKind.PROBLEM, text, task.job, task.worker)
 
 
-def _discover(ledger: Ledger, task: TaskRecord, report: Report, now: float) -> None:
+def _discover(ledger: Ledger, task: TaskRecord, report: Report, now: float) -> str | None:
     table = ledger.shards(task.job)
-    new = [ShardId(each.shard) for each in report.known if each.shard not in table]
+    unknown = [ShardId(each.shard) for each in report.known if each.shard not in table]
+    new = [shard for shard in unknown if len(shard.encode()) <= SHARD_ID_BYTES_MAX]
     if new:
         ledger.put_shards(task.job, [ShardRecord(id=shard) for shard in new])
         some = ", ".join(new[:3]) + (" …" if len(new) > 3 else "")
         ledger.say(now, NoteKind.ASSIGNED, f"{len(new)} shards discovered: {some}", task.job)
     job = ledger.jobs[task.job]
+    if len(new) < len(unknown):
+        first = next(shard for shard in unknown if len(shard.encode()) > SHARD_ID_BYTES_MAX)
+        return (
+            f"{len(unknown) - len(new)} shards have names of more than {SHARD_ID_BYTES_MAX} bytes and are left out, "
+            f"so the job will not end; give them shorter ones: {first}"
+        )
     if report.complete and not job.shards_complete:
         ledger.jobs[task.job] = replace(job, shards_complete=True)
+    return None
 
 
 def _update_shards(

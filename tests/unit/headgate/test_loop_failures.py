@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from paper_cluster import ENGINES, SETTINGS, PaperClock, PaperCluster, job_spec, started
+from paper_cluster import ENGINES, SETTINGS, PaperClock, PaperCluster, PaperShard, job_spec, started
 from test_loop_jobs import JOB, deployed, running, view
 
 from headgate.adapters.memory_store import MemoryStore
@@ -21,6 +21,7 @@ from headgate.model.status import TaskState, TaskStatus
 from headgate.model.task import Stage
 from millstream.contract.report import Report
 from millstream.contract.wire import encode
+from millstream.contract.worker_spec import Until
 
 
 def scheduler_of(cluster: PaperCluster) -> Scheduler:
@@ -332,6 +333,19 @@ def test_shards_that_fail_are_noted_once_for_each_reason() -> None:
         "delays.1.0.0: failed on shard s0 and 5 more: checkpoint 4 was made by a program with other state",
         "delays.1.0.0: failed on shard s0 and 5 more: the store does not answer",
     ]
+
+
+def test_shards_whose_names_no_store_would_take_are_left_out_and_noted() -> None:
+    """The scheduler lives on, the others run, and a finite job does not end as if all had been read."""
+    cluster = PaperCluster(2)
+    cluster.complete.add(JOB)
+    cluster.shards[JOB] = {f"{number}-{'x' * 2000}": PaperShard(10) for number in range(400)} | {"s0": PaperShard(10)}
+    started(cluster, job_spec(until=Until.END))
+    cluster.advance(30)
+    job = view(cluster)
+    assert [(shard.id, shard.finished) for shard in job.shards] == [("s0", True)]
+    assert job.state is JobState.RUNNING
+    assert any("400 shards have names of more than 512 bytes" in note.text for note in job.history)
 
 
 def test_a_framework_of_another_name_is_refused_while_tasks_are_recorded() -> None:
