@@ -31,6 +31,7 @@ from headgate.testing.trace import Trace
 from headgate.testing.words import call_text
 
 LATENCY_S: Final = (0.001, 0.1)
+NOTICED_S: Final = (5.0, 90.0)
 _TIMING: Final = Timing()
 _LOST: Final = ("not subscribed", "not connected", "cannot be found", "didn't match the stream ID")
 
@@ -133,13 +134,12 @@ class MasterLink:
             self._arrive(self._stream, lambda: self._cut("the master ended the stream"))
 
     def cut(self, *, noticed: bool) -> None:
-        """The connection breaks; the master notices now, or not before we are back."""
+        """The connection breaks; the master notices now, or when we are back, or when it has waited long enough."""
         stream = self._stream
         if stream is None:
             return
-        if noticed and self._cluster.has_master:
-            self._cluster.master.disconnected(stream, now=self._process.timeline.now())
-            self._settle()
+        if noticed:
+            self._tell_gone(stream)
         self._cut("connection reset")
 
     def go_silent(self) -> None:
@@ -149,9 +149,8 @@ class MasterLink:
     def close(self) -> None:
         """The process has ended, and with it the connection."""
         stream, self._stream = self._stream, None
-        if stream is not None and self._cluster.has_master:
-            self._cluster.master.disconnected(stream, now=self._process.timeline.now())
-            self._settle()
+        if stream is not None:
+            self._tell_gone(stream)
 
     # ---- the stream
 
@@ -208,7 +207,12 @@ class MasterLink:
             self._hear(each)
 
     def _cut(self, reason: str) -> None:
-        was_subscribed, self._subscribed, self._stream = self._subscribed, False, None
+        was_subscribed, self._subscribed = self._subscribed, False
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            # Sooner or later a master finds that nobody takes its heartbeats.
+            delay_s = self._randomness.uniform(*NOTICED_S)
+            self._process.timeline.after(delay_s, lambda: self._tell_gone(stream))
         self._reserved.clear()
         self._trace.say(self._name, f"stream lost: {reason}")
         if was_subscribed:
@@ -216,6 +220,12 @@ class MasterLink:
                 self._failures = 0
             self._hear(Disconnected(reason=reason))
         self._again()
+
+    def _tell_gone(self, stream: str) -> None:
+        """The master notices that nobody reads a stream, if it still writes it."""
+        if self._cluster.has_master:
+            self._cluster.master.disconnected(stream, now=self._process.timeline.now())
+            self._settle()
 
     # ---- calls
 

@@ -189,7 +189,7 @@ class World:
             if well_since is not None and now - well_since >= SETTLED_S:
                 self.calm_after_s = well_since - begun
                 return
-            if now - begun > self._options.calm_s:
+            if missing and now - begun > self._options.calm_s:
                 raise NeverAtRest(now - begun, missing)
 
     def _calm(self) -> None:
