@@ -15,9 +15,9 @@ RUN python3 /src/docker/install.py scheduler \
     && mkdir -p /var/lib/headgate \
     && chown 1000:1000 /var/lib/headgate
 
-USER 1000
+USER 1000:1000
 WORKDIR /var/lib/headgate
-# HEADGATE_USER is who workers run as on the agents: somebody that every agent knows, which user 1000 is not.
+# Workers run on the agents as HEADGATE_USER, somebody that every agent knows; the user of this image is unknown there.
 ENV HEADGATE_DATA_DIR=/var/lib/headgate HEADGATE_USER=nobody
 EXPOSE 10480
 ENTRYPOINT ["headgate"]
