@@ -1,111 +1,47 @@
-"""The `headgate` program: its commands, grouped as its help shows them.
-
-Each command lives in a module of `headgate.commands`, which is loaded when the command is used.
-"""
+"""Where `headgate` starts and ends: its signals and its exit code.  The program is `headgate.commands.program`."""
 
 from __future__ import annotations
 
-import importlib
+import os
 import signal
 import sys
-from dataclasses import dataclass
-from typing import Any
-
-import click
-
-from headgate.commands.exits import EXIT_CODES_HELP, guarded
+from typing import Any, NoReturn
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A command: the module of `headgate.commands` it is in, and its line in the help."""
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the program, and end the process with its exit code.
 
-    module: str
-    summary: str
-
-
-COMMANDS: dict[str, dict[str, Entry]] = {
-    "On this machine": {
-        "run": Entry("run", "Run a job here, on a cluster of its own, until it ends."),
-        "demo": Entry("demo", "See it work: real data, a killed worker, the right answer."),
-    },
-    "Job files": {
-        "validate": Entry("job_files", "Check a job file and its program; change nothing."),
-        "schema": Entry("job_files", "Print the JSON Schema of job files."),
-    },
-    "Jobs on a cluster": {
-        "submit": Entry("jobs", "Check a job, ship its program, and have it run."),
-        "list": Entry("jobs", "Show all jobs."),
-        "status": Entry("jobs", "Show one job: workers, shards, backlog, checkpoints."),
-        "explain": Entry("jobs", "Say why a job is as it is, and what it waits for."),
-        "scale": Entry("jobs", "Set a job's number of workers, or let the policy."),
-        "cancel": Entry("jobs", "Stop a job after its last checkpoints."),
-    },
-    "The scheduler": {
-        "serve": Entry("serve", "Run the scheduler against a Mesos master."),
-    },
-}
-
-
-class Program(click.Group):
-    """Loads commands when they are used, and lists them in groups."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All of them, in the order of the help."""
-        return [name for group in COMMANDS.values() for name in group]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
-        """The command of that name, from its module."""
-        for group in COMMANDS.values():
-            if cmd_name in group:
-                module = importlib.import_module(f"headgate.commands.{group[cmd_name].module}")
-                found: click.Command = getattr(module, f"{cmd_name}_command")
-                return found
-        return None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a guess for a mistyped command."""
-        known = self.list_commands(ctx)
-        if args and args[0] not in known and not args[0].startswith("-"):
-            from headgate.core.mistakes import did_you_mean
-
-            ctx.fail(f"there is no command {args[0]}{did_you_mean(args[0], known)}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """One section per group."""
-        for title, group in COMMANDS.items():
-            with formatter.section(title):
-                formatter.write_dl([(name, entry.summary) for name, entry in group.items()])
-
-
-@click.group(
-    cls=Program,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=EXIT_CODES_HELP,
-)
-@click.version_option(package_name="headgate", message="headgate %(version)s")
-def program() -> None:
-    """Run streaming jobs on Apache Mesos.
-
-    Headgate places a job's workers on the cluster, follows its backlog with their number, and starts what fails again
-    from its last checkpoint.  Try `headgate demo`, then `headgate run job.yaml` with a job of your own.
+    With `arguments` (instead of those of the process) signals stay as they are.
     """
+    if arguments is not None:
+        _end(arguments)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Loading takes a while, and an interrupted import has nothing to say but its traceback.
+        signal.signal(signal.SIGINT, _interrupted_while_loading)
+    import headgate.commands.program  # noqa: F401 - loaded here, used in `_end`
 
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the program and end the process with its exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in given
-
-    def run() -> int | None:
-        result: Any = program.main(args=given, prog_name="headgate", standalone_mode=False)
-        return result if isinstance(result, int) else None
-
-    code = guarded(run, as_json=as_json)
-    if arguments is None:
+    if signal.getsignal(signal.SIGINT) is _interrupted_while_loading:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        _end(sys.argv[1:])
+    finally:
         # All is done and said; a Ctrl-C that comes now must not change how it ended.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.exit(code)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _end(arguments: list[str]) -> NoReturn:
+    from headgate.commands.program import run_program
+
+    sys.exit(run_program(arguments))
+
+
+def _interrupted_while_loading(*_: Any) -> None:
+    os.write(sys.stderr.fileno(), b"interrupted\n")
+    os._exit(130)
+
+
+def _terminated(*_: Any) -> None:
+    """SIGTERM ends a command as Ctrl-C does; `headgate serve` sees to both by itself."""
+    raise KeyboardInterrupt

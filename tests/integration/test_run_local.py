@@ -10,11 +10,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from headgate.adapters.sqlite_store import SqliteStore
+from headgate.model.ids import JobName
+from headgate.model.record import Goal
+from headgate.model.stored import encoded, loaded
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -119,7 +125,7 @@ def test_the_example_runs_and_says_where_its_result_is(tmp_path: Path) -> None:
     assert "hello is completed: 180 records in" in out
     assert f"result: files({tmp_path}/hello/result)" in out
     assert result(tmp_path / "hello") == expected()
-    assert [path.name for path in (tmp_path / ".headgate" / "hello").iterdir()] == ["headgate-run.lock"]
+    assert "dead letters" not in out
     assert workers_below(tmp_path) == []
 
 
@@ -139,6 +145,87 @@ def test_ctrl_c_keeps_the_state_and_the_next_run_goes_on_with_a_changed_job(tmp_
     assert "restored" not in out
     assert "hello is completed: 180 records in" in out
     assert result(tmp_path / "hello") == expected()
+
+
+def test_a_completed_job_begins_anew_and_replaces_its_results_whatever_ran_before(tmp_path: Path) -> None:
+    job = example(tmp_path / "hello", rate_limit=15)
+    with running("run", job, cwd=tmp_path) as (process, lines, progressed):
+        assert progressed.wait(PATIENCE_S), "".join(lines)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 130
+    out = headgate("run", example(tmp_path / "hello"), cwd=tmp_path)
+    assert "this run goes on from the checkpoints of the one before, with the job file changed" in out
+    assert "submitted as number 2" in out
+    program = tmp_path / "hello" / "hello.py"
+    program.write_text(program.read_text().replace('"amount") > 0', '"amount") > 1e9'))
+    out = headgate("run", job, cwd=tmp_path)
+    assert "the run before was completed; this run begins anew" in out
+    assert rows(tmp_path / "hello") == [], "rows of the earlier runs are left"
+    out = headgate("run", example(tmp_path / "hello"), "--fresh", cwd=tmp_path)
+    assert "this run begins anew: all input is read again" in out
+    assert "hello is completed: 180 records in" in out
+    assert result(tmp_path / "hello") == expected()
+
+
+def test_a_run_that_was_ended_while_it_stopped_runs_again(tmp_path: Path) -> None:
+    job = example(tmp_path / "hello", rate_limit=15)
+    with running("run", job, cwd=tmp_path) as (process, lines, progressed):
+        assert progressed.wait(PATIENCE_S), "".join(lines)
+        process.send_signal(signal.SIGSTOP)
+        # The wish to stop is saved, and what carries it out is not there any more.
+        with closing(SqliteStore(tmp_path / ".headgate" / "hello" / "headgate.db")) as store:
+            records = loaded(store.load(""))
+            asked = replace(records.jobs[JobName("hello")], goal=Goal.CANCEL)
+            store.write({"jobs/hello": encoded("jobs/hello", asked)}, term=store.new_term())
+        process.kill()
+        process.wait()
+    out = headgate("run", job, cwd=tmp_path)
+    assert "hello is completed: 180 records in" in out
+    assert result(tmp_path / "hello") == expected()
+
+
+def test_records_that_cannot_be_read_are_counted_and_kept(tmp_path: Path) -> None:
+    job = example(tmp_path / "hello")
+    with (tmp_path / "hello" / "orders" / "north.jsonl").open("ab") as orders:
+        orders.write(b'{"at": "2024-05-01T10:00:00", "shop": "north", "amount": "much"}\nno JSON\n\xff\xfe\x00\n')
+    out = headgate("run", job, cwd=tmp_path)
+    assert "hello is completed: 183 records in" in out
+    assert result(tmp_path / "hello") == expected()
+    where = ".headgate/hello/checkpoints/hello/hello/dead-letters"
+    assert f"dead letters: 3, with position and reason in {where}" in out
+    files = (tmp_path / where).glob("*/*.jsonl")
+    letters = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    assert [(letter["shard"], letter["raw_bytes"]) for letter in letters] == [
+        ("north.jsonl", 64),
+        ("north.jsonl", 7),
+        ("north.jsonl", 3),
+    ]
+    assert "`float | null`" in letters[0]["reason"]
+
+
+def test_a_folder_keeps_the_state_of_one_job(tmp_path: Path) -> None:
+    headgate("run", example(tmp_path / "hello"), "--data-dir", "state", cwd=tmp_path)
+    other = example(tmp_path / "other")
+    other.write_text(other.read_text().replace("name: hello", "name: other"))
+    out = headgate("run", other, "--data-dir", "state", cwd=tmp_path, code=1)
+    assert out == "error: state holds the state of hello; name another with --data-dir\n"
+
+
+def test_ctrl_c_while_the_program_loads_is_one_line(tmp_path: Path) -> None:
+    slow = tmp_path / "click.py"
+    slow.write_text("import os\nos.write(1, b'loading\\n')\nimport signal\nsignal.pause()\n")
+    process = subprocess.Popen(
+        [*HEADGATE, "list"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, told) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -31,12 +31,16 @@ class Document:
     value: Any
     lines: Mapping[Where, int] = field(default_factory=dict)
 
-    def point(self, mistake: Mistake) -> str:
-        """The mistake behind the place it is at, as compilers write it: `job.yaml:7: workers.max: …`."""
+    def line(self, mistake: Mistake) -> int:
+        """The line of the mistake, or of what it is missing from; 0 where lines are not known."""
         path = mistake.path
         while path and path not in self.lines:
             path = path[:-1]
-        line = self.lines.get(path)
+        return self.lines.get(path, 0)
+
+    def point(self, mistake: Mistake) -> str:
+        """The mistake behind the place it is at, as compilers write it: `job.yaml:7: workers.max: …`."""
+        line = self.line(mistake)
         return f"{self.source}:{line}: {mistake}" if line else f"{self.source}: {mistake}"
 
 
@@ -76,7 +80,7 @@ def load_job(path: Path) -> tuple[Document, JobSpec]:
         raise BadJob((f"{document.source}: is empty; `headgate schema job` shows what a job file may say",))
     job = read_job(document.value)
     if isinstance(job, tuple):
-        raise BadJob(tuple(document.point(mistake) for mistake in job))
+        raise BadJob(tuple(document.point(mistake) for mistake in sorted(job, key=document.line)))
     return document, job
 
 

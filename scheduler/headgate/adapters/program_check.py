@@ -23,6 +23,7 @@ from headgate.errors import BadJob
 from headgate.model.job import JobSpec
 
 TIMEOUT_S = 120.0
+_MISTAKE_MAX = 2000
 
 _CHILD = """
 import json, sys
@@ -124,7 +125,7 @@ def _judged(found: Mapping[str, object], folder: Path, source: Path, job: JobSpe
         raise BadJob((f"program: {python} cannot load millstream ({found['missing']}); {remedy}",))
     if "mistake" in found:
         place = _relative(str(found["where"]), folder) if found["where"] else job.program.file
-        mistake = _relative(str(found["mistake"]), folder)
+        mistake = _shortened(_relative(str(found["mistake"]), folder))
         raise BadJob((f"program: {place}: {mistake}{_left_out(mistake, source)}",))
     sinks = found["sinks"]
     assert isinstance(sinks, list), sinks
@@ -141,6 +142,10 @@ def _judged(found: Mapping[str, object], folder: Path, source: Path, job: JobSpe
 
 def _relative(text: str, folder: Path) -> str:
     return text.replace(f"{folder}/", "")
+
+
+def _shortened(mistake: str) -> str:
+    return mistake if len(mistake) <= _MISTAKE_MAX else f"{mistake[:_MISTAKE_MAX]} … ({len(mistake)} characters)"
 
 
 def _left_out(mistake: str, source: Path) -> str:

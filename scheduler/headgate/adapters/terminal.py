@@ -89,6 +89,7 @@ class PlainLines:
         self._told: frozenset[Note] = frozenset()
         self._looks = 0
         self._figures = ""
+        self._waiting = ""
 
     def tell(self, view: View) -> list[str]:
         """The lines a view adds."""
@@ -103,6 +104,11 @@ class PlainLines:
             if figures != self._figures:
                 lines.append(f"{clock_text(view.at)}  {figures}")
                 self._figures = figures
+            # The others pass by themselves; where no agent fits, somebody has to do something.
+            waiting = job.waiting.text if job.waiting and job.waiting.nearest else ""
+            if waiting and waiting != self._waiting:
+                lines.append(f"{clock_text(view.at)}  {'waiting':<12} {waiting}")
+            self._waiting = waiting
         self._looks += 1
         return lines
 

@@ -75,7 +75,7 @@ def explained(found: Explanation) -> RenderableType:
             against = "; ".join(veto.text for veto in nearest.vetoes)
             parts.append(Text(f"  nearest: {nearest.hostname}, {against}"))
         if found.waiting.remedy:
-            parts.append(Text(f"  {found.waiting.remedy}", style="green"))
+            parts.append(Text(f"  fits if {found.waiting.remedy}", style="green"))
     elif not found.state.over:
         parts.append(Text("It waits for nothing."))
     if found.scaling is not None:

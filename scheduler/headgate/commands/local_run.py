@@ -1,7 +1,9 @@
 """One job on a simulated cluster in this process, with real workers: what `headgate run` does.
 
-State is kept in one folder: records, checkpoints, bundles, the sandboxes of the last run and its log.  A run that is
-interrupted leaves it for the next one; a job that is completed needs it no more.
+State is kept in one folder: records, checkpoints with dead letters, bundles, the sandboxes of the last run and its log.
+The run after one that was interrupted, or failed, goes on from there.  The run after one that completed the job begins
+anew, as `--fresh` does: of the state only the number of submissions stays, so that its epochs are above all earlier
+ones and its sinks replace what the earlier runs wrote.
 """
 
 from __future__ import annotations
@@ -9,28 +11,30 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 
 from headgate.adapters.api_server import Address
 from headgate.adapters.bundles import Bundle
 from headgate.adapters.logs import logging_to_file
+from headgate.adapters.sqlite_store import SqliteStore
 from headgate.adapters.terminal import follow_job
 from headgate.adapters.terminal_text import count_text
 from headgate.commands.exits import ExitCode
-from headgate.errors import BadJob, StartFailed, UnknownJob
+from headgate.errors import BadJob, StartFailed, StoreDamaged, UnknownJob
 from headgate.main import Options, Service, default_framework
 from headgate.model.call import ContainerType
 from headgate.model.command import Cancel
 from headgate.model.job import JobSpec
-from headgate.model.record import JobState
+from headgate.model.record import FrameworkRecord, Goal, JobState, Records
+from headgate.model.stored import encoded, loaded
 from headgate.model.view import JobView, View
 from headgate.simulator.embedded import AgentSpec, EmbeddedCluster
 
@@ -42,8 +46,9 @@ _DISK_MIB: Final = 1_000_000
 _LAST_WORDS: Final = 15
 _MARKER: Final = "headgate-run.lock"
 """Says that the folder is a run's; locked while one uses it."""
+_RECORDS: Final = "headgate.db"
 _STATE: Final = (
-    "headgate.db",
+    _RECORDS,
     "headgate.db-wal",
     "headgate.db-shm",
     "checkpoints",
@@ -51,6 +56,7 @@ _STATE: Final = (
     "cluster",
     "headgate.log",
 )
+_ANEW: Final = "this run begins anew: all input is read again, and replaces the results in files"
 
 
 class LocalRun:
@@ -73,13 +79,13 @@ class LocalRun:
         self._listen = listen
 
     def forget(self) -> None:
-        """Drop what earlier runs have left.
+        """Drop what earlier runs have left; the next one begins anew.
 
         Raises:
             StartFailed: a run is using it.
         """
         with self._held():
-            self._drop_state()
+            self._begin_anew()
 
     def show(self, screen: Console, *, results: tuple[str, ...] = ()) -> ExitCode:
         """Run the job and show it until it ends, or is interrupted; how it ended.
@@ -90,7 +96,8 @@ class LocalRun:
             StartFailed: another run uses the folder; a port is in use.
             BadJob: the job is refused.
         """
-        with self._held(), _sigterm_as_interrupt():
+        with self._held():
+            beginning = self._begin(self._records())
             shutil.rmtree(self._folder / "cluster", ignore_errors=True)
             with logging_to_file(self._folder / "headgate.log"), self._cluster() as cluster:
                 options = Options(
@@ -101,14 +108,13 @@ class LocalRun:
                     worker_python=sys.executable,
                 )
                 with Service(options) as service:
-                    code = self._follow(screen, service, results)
-            if code is ExitCode.OK:
-                self._drop_state()
-            return code
+                    return self._follow(screen, service, results, beginning)
 
-    def _follow(self, screen: Console, service: Service, results: tuple[str, ...]) -> ExitCode:
+    def _follow(self, screen: Console, service: Service, results: tuple[str, ...], beginning: str) -> ExitCode:
         name = self._spec.name
         screen.print(f"{name} runs on this machine; the API answers at {service.api_url}", markup=False)
+        if beginning:
+            screen.print(beginning, markup=False, soft_wrap=True)
         began_at = service.view().at
         try:
             self._hand_in(service)
@@ -123,19 +129,44 @@ class LocalRun:
             screen.print(f"{name} is completed: {counts}", style="green", markup=False)
             for result in results:
                 screen.print(f"result: {result}", markup=False, soft_wrap=True)
+            self._tell_dead_letters(screen, job)
             return ExitCode.OK
         screen.print(
             f"{name} is {job.state.value}: {job.failure or 'somebody asked for it'}", style="red", markup=False
         )
         self._tell_last_words(screen)
+        self._tell_dead_letters(screen, job)
         self._tell_folder(screen)
         return ExitCode.FAILED
+
+    def _begin(self, records: Records) -> str:
+        """Make ready for where this run starts, and say it in a line; a first run says nothing.
+
+        Raises:
+            StartFailed: the state is another job's.
+        """
+        found = records.jobs.get(self._spec.name)
+        if found is None and records.jobs:
+            others = ", ".join(sorted(records.jobs))
+            raise StartFailed(f"{self._shown_folder} holds the state of {others}; name another with --data-dir")
+        if found is None:
+            return _ANEW if records.framework.submissions else ""
+        if found.state is JobState.COMPLETED:
+            self._begin_anew()
+            return f"the run before was completed; {_ANEW}"
+        parts = {
+            "program": found.spec.program.sha256 != self._spec.program.sha256,
+            "job file": replace(found.spec, program=self._spec.program) != self._spec,
+        }
+        changed = " and ".join(name for name, differs in parts.items() if differs)
+        with_what = f", with the {changed} changed" if changed else ""
+        return f"this run goes on from the checkpoints of the one before{with_what}; --fresh begins anew"
 
     def _hand_in(self, service: Service) -> None:
         """Have the job run; one that an earlier run left behind goes on if it is the same, and makes way if not."""
         found = service.view().find_job(self._spec.name)
         if found is not None and not found.state.over:
-            if found.spec == self._spec:
+            if found.spec == self._spec and found.goal is Goal.RUN:
                 return
             service.ask(Cancel(job=self._spec.name))
         if found is not None:
@@ -155,6 +186,15 @@ class LocalRun:
     def _tell_folder(self, screen: Console) -> None:
         text = f"state is kept in {self._shown_folder}: run it again to go on, or with --fresh to begin anew"
         screen.print(text, markup=False, soft_wrap=True)
+
+    def _tell_dead_letters(self, screen: Console, job: JobView) -> None:
+        """How many records could not be processed, and where they are."""
+        if job.audit.dead:
+            name = self._spec.name
+            store = self._spec.checkpoint.store or f"{self._shown_folder}/checkpoints/{name}"
+            folder = f"{store}/{name}/dead-letters"
+            text = f"dead letters: {count_text(job.audit.dead)}, with position and reason in {folder}"
+            screen.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def _tell_last_words(self, screen: Console) -> None:
         """The end of what the last worker wrote, which mostly says why."""
@@ -204,13 +244,46 @@ class LocalRun:
                 raise StartFailed(f"another run uses {self._shown_folder}: {other}") from problem
             yield
 
-    def _drop_state(self) -> None:
+    def _begin_anew(self) -> None:
+        """Drop the state but for the number of submissions."""
+        path = self._folder / _RECORDS
+        try:
+            records = self._records()
+        except StoreDamaged:
+            records = Records()
+            path.unlink()
         for name in _STATE:
-            path = self._folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            if not name.startswith(_RECORDS):
+                _remove(self._folder / name)
+        if records.jobs:
+            with closing(SqliteStore(path)) as store:
+                begun = encoded("framework", FrameworkRecord(submissions=records.framework.submissions))
+                gone: dict[str, bytes | None] = dict.fromkeys(store.load(""))
+                store.write({**gone, "framework": begun}, term=store.new_term())
+
+    def _records(self) -> Records:
+        """What earlier runs have left.
+
+        Raises:
+            StoreUnavailable, StoreDamaged: it cannot be read.
+        """
+        path = self._folder / _RECORDS
+        if not path.exists():
+            return Records()
+        with closing(SqliteStore(path)) as store:
+            return loaded(store.load(""))
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it, at one instant."""
+    if path.is_dir():
+        # A half-removed folder of checkpoints would be taken for damaged ones.
+        aside = path.with_name(f"{path.name}-dropped")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        shutil.rmtree(aside)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _looking_at(service: Service) -> Callable[[], View]:
@@ -239,17 +312,3 @@ def _wait_until(service: Service, name: str, met: Callable[[JobView], bool]) -> 
             return
         pause.wait(_LOOK_EVERY_S)
     raise StartFailed(f"{name} of an earlier run does not end; begin anew with --fresh")
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a run as Ctrl-C does."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

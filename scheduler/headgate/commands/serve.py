@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import click
 
 from headgate.commands.options import read_secret
+
+log = logging.getLogger(__name__)
 
 
 @click.command("serve", context_settings={"show_default": True})
@@ -137,6 +140,7 @@ def serve_command(**given: Any) -> int:
     with Service(_options(given)) as service:
         stop_at_signals(service)
         service.wait()
+        log.info("asked to end: tasks run on, for the next start on this store")
     return 0
 
 

@@ -12,7 +12,7 @@ from headgate.model.command import Cancel, Command, Receipt, Scale, Submit
 from headgate.model.ids import JobName
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
-from headgate.model.record import Goal, JobRecord
+from headgate.model.record import Goal, JobRecord, JobState
 from headgate.model.stored import encoded
 
 _JOB_BYTES_MAX: Final = 256 * 1024
@@ -57,7 +57,20 @@ def _submit(ledger: Ledger, spec: JobSpec, checks: Checks, now: float) -> Receip
     ledger.framework = replace(ledger.framework, submissions=submission)
     ledger.jobs[spec.name] = job
     ledger.say(now, NoteKind.SUBMITTED, f"submitted as number {submission}", spec.name)
-    return Receipt(job=spec.name, submission=submission, text=f"{spec.name} is submitted")
+    return Receipt(job=spec.name, submission=submission, text=_submitted(before, spec))
+
+
+def _submitted(before: JobRecord | None, spec: JobSpec) -> str:
+    """What is to be expected of a job whose name was in use before."""
+    if before is None:
+        return f"{spec.name} is submitted"
+    if before.spec.checkpoint.store != spec.checkpoint.store:
+        return f"{spec.name} is submitted again; it goes by its new checkpoint.store, whatever was read before"
+    text = f"{spec.name} is submitted again and goes on from its checkpoints"
+    if before.state is not JobState.COMPLETED:
+        return text
+    anew = "to begin anew, choose another name or checkpoint.store"
+    return f"{text}: shards that are finished are not read again, new ones are; {anew}"
 
 
 def _scale(ledger: Ledger, command: Scale, now: float) -> Receipt:

@@ -64,6 +64,11 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | None:
             _message(world, event, now)
         case AgentLost():
             world.agents.pop(event.agent_id, None)
+        case Refused() if "failed over" in event.message:
+            raise FrameworkRefused(
+                f"another scheduler has taken over our framework id: {event.message}. "
+                "If both are to run, give each a --data-dir of its own"
+            )
         case Refused():
             raise FrameworkRefused(
                 f"the master ended our subscription: {event.message}. "

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from headgate.cli import COMMANDS, main
+from headgate.cli import main
 from headgate.commands.exits import ExitCode
+from headgate.commands.program import COMMANDS
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -78,8 +79,8 @@ def test_a_wrong_job_is_told_line_by_line(capsys: pytest.CaptureFixture[str], tm
     code, out, err = run(capsys, "validate", str(bad))
     assert (code, out) == (ExitCode.BAD_INPUT, "")
     assert err.splitlines() == [
-        f"error: {bad}:6: worker.mem: '1GB' is not an amount; write 1GiB",
         f"error: {bad}:5: workers.max: 'many' is not a whole number",
+        f"error: {bad}:6: worker.mem: '1GB' is not an amount; write 1GiB",
     ]
     bad.write_text("name: words\nprogram: {file: words.py}\n")
     code, _, err = run(capsys, "validate", str(bad))
