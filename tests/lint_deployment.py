@@ -82,7 +82,7 @@ def container_file_problems(path: Path) -> Iterator[tuple[int, str]]:
         seen[word] = rest
     if "CMD" not in seen:
         yield 1, "no CMD"
-    if path.name.startswith("scheduler") and seen.get("USER", "root") in {"root", "0"}:
+    if path.name.startswith("scheduler") and seen.get("USER", "root").split(":")[0] in {"root", "0"}:
         yield 1, "the scheduler runs as root: set USER"
 
 
@@ -118,6 +118,8 @@ def app_problems(path: Path) -> Iterator[tuple[int, str]]:
         yield 1, f"HEADGATE_LISTEN {listen!r} is not the defined port {ports[0]['port']}"
     if app.get("env", {}).get("HEADGATE_STORE", "").startswith("sqlite:") and app.get("instances") != 1:
         yield 1, "a SQLite store serves one instance"
+    if not app.get("env", {}).get("HEADGATE_USER"):
+        yield 1, "no HEADGATE_USER: the user of the scheduler's container is unknown to the agents"
 
 
 def main() -> int:
