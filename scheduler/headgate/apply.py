@@ -43,8 +43,11 @@ class Saver:
         self._saved: dict[str, Storable] = flattened(saved)
         self._uncertain: set[str] = set()
 
-    def save(self, records: Records) -> None:
+    def save(self, records: Records, *, confirm: bool = False) -> None:
         """Make the store hold exactly these records.  Writes nothing if it does.
+
+        With `confirm` the store is asked even then, so that whoever no longer leads hears of it before it says anything
+        to the master.
 
         Raises:
             StaleLeader: somebody else leads; stop acting at once.
@@ -54,7 +57,7 @@ class Saver:
         changed = changes(self._saved, after)
         for key in self._uncertain:
             changed.setdefault(key, encoded(key, after[key]) if key in after else None)
-        if not changed:
+        if not changed and not confirm:
             return
         try:
             self._store.write(dict(sorted(changed.items())), term=self._term)

@@ -213,7 +213,10 @@ class Scheduler:
 
     def _save(self, now: float, plan: Plan | None = None) -> bool:
         try:
-            self._saver.save(plan.records if plan else self._world.ledger.frozen())
+            if plan:
+                self._saver.save(plan.records, confirm=bool(plan.steps))
+            else:
+                self._saver.save(self._world.ledger.frozen(), confirm=bool(self._acknowledgements))
         except StoreUnavailable as failure:
             self._complain((f"the store does not answer, nothing is done: {failure}",), now)
             return False
