@@ -63,3 +63,7 @@ class UnknownJob(HeadgateError):
 
 class StartFailed(HeadgateError):
     """Something needed at the start is not there: a port in use, a missing file, no master."""
+
+
+class BadOption(StartFailed):
+    """An option, or what it names, makes no sense: nothing was begun."""

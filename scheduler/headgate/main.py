@@ -32,7 +32,7 @@ from headgate.adapters.mesos_http import MesosHttpMaster
 from headgate.adapters.sqlite_store import SqliteStore
 from headgate.engines.millstream import NAME as MILLSTREAM
 from headgate.engines.millstream import MillstreamEngine
-from headgate.errors import MasterUnavailable, StartFailed, StoreUnavailable
+from headgate.errors import BadOption, MasterUnavailable, StartFailed, StoreUnavailable
 from headgate.loop import Scheduler
 from headgate.model.call import Call, Framework
 from headgate.model.command import Cancel, Command, Receipt, Scale, Submit
@@ -87,7 +87,10 @@ class Service:
         require_token_beyond_loopback(options)
         clock = clock or SystemClock()
         data_dir = options.data_dir.resolve()
-        self.bundles: Final = BundleStore(data_dir / "bundles")
+        try:
+            self.bundles: Final = BundleStore(data_dir / "bundles")
+        except OSError as problem:
+            raise StartFailed(f"cannot keep state in {data_dir}: {problem.strerror}; set --data-dir") from problem
         masters = find_masters(options.master)
         access = _access(options)
         master = _LateMaster()
@@ -267,8 +270,8 @@ def open_store(text: str | None, data_dir: Path) -> RecordStore:
     if kind == "memory" and not where:
         return MemoryStore()
     if kind == "zk":
-        raise StartFailed(f"--store {text}: ZooKeeper is not supported as a store yet; write sqlite:PATH")
-    raise StartFailed(f"--store {text}: there is no such store; write sqlite:PATH or memory")
+        raise BadOption(f"--store {text}: ZooKeeper is not supported as a store yet; write sqlite:PATH")
+    raise BadOption(f"--store {text}: there is no such store; write sqlite:PATH or memory")
 
 
 def find_masters(text: str) -> Masters:
@@ -287,7 +290,7 @@ def require_token_beyond_loopback(options: Options) -> None:
         StartFailed: others can reach it, and no token is set.
     """
     if options.token is None and not options.listen.loopback:
-        raise StartFailed(
+        raise BadOption(
             f"--listen {options.listen} lets others reach the API, and whoever reaches it can run programs on the "
             "cluster: set --api-token-file, or listen at 127.0.0.1"
         )
@@ -302,7 +305,7 @@ def _access(options: Options) -> Access:
     auth = None
     if options.secret is not None:
         if options.framework.principal is None:
-            raise StartFailed("--secret-file: a secret needs a principal; set --principal")
+            raise BadOption("--secret-file: a secret needs a principal; set --principal")
         auth = HTTPBasicAuth(options.framework.principal, options.secret)
     return Access(auth=auth, verify=True if options.master_ca is None else str(options.master_ca))
 

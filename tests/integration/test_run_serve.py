@@ -245,6 +245,8 @@ def test_without_a_master_the_scheduler_waits_and_says_so(serve: Callable[..., S
     headgate("submit", job, "--api", api)
     assert "numbers is deploying" in headgate("explain", "numbers", "--api", api)
     until(lambda: "not subscribed" in "".join(serving.lines), "a warning in the log")
+    (line,) = [line for line in serving.lines if "not subscribed" in line][:1]
+    assert ": connection refused; trying again in" in line
     assert serving.end() == 0
     events = [json.loads(line) for line in serving.lines]
     assert all({"event", "level", "logger", "timestamp"} <= set(event) for event in events)
@@ -265,15 +267,24 @@ def test_without_a_master_the_scheduler_waits_and_says_so(serve: Callable[..., S
 )
 def test_what_cannot_start_is_one_clear_line(arguments: list[str], expected: str, tmp_path: Path) -> None:
     anywhere = [] if "--listen" in arguments else ["--listen", "127.0.0.1:0"]
-    told = headgate("serve", "--master", "127.0.0.1:1", "--data-dir", tmp_path, *anywhere, *arguments, code=1)
+    told = headgate("serve", "--master", "127.0.0.1:1", "--data-dir", tmp_path, *anywhere, *arguments, code=2)
     assert expected in told
     assert told.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "state"
+    told = headgate("serve", "--master", "127.0.0.1:1", "--listen", "127.0.0.1:0", "--data-dir", folder, code=1)
+    assert told == f"error: cannot keep state in {folder}: Not a directory; set --data-dir\n"
+    told = headgate("demo", "--folder", folder, code=1)
+    assert told == f"error: cannot write to {folder}: Not a directory; name another with --folder\n"
 
 
 def test_a_secret_needs_a_principal(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     told = headgate(
-        "serve", "--master", "127.0.0.1:1", "--data-dir", tmp_path, "--secret-file", tmp_path / "secret", code=1
+        "serve", "--master", "127.0.0.1:1", "--data-dir", tmp_path, "--secret-file", tmp_path / "secret", code=2
     )
     assert told == "error: --secret-file: a secret needs a principal; set --principal\n"
 

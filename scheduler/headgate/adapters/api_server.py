@@ -12,7 +12,7 @@ from types import TracebackType
 import uvicorn
 from litestar.types import ASGIApp
 
-from headgate.errors import StartFailed
+from headgate.errors import BadOption, StartFailed
 
 _START_S = 20.0
 _STOP_S = 10.0
@@ -46,7 +46,7 @@ def read_address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise StartFailed(f"{text!r} is no address to listen at; write HOST:PORT, such as 127.0.0.1:10480")
+        raise BadOption(f"{text!r} is no address to listen at; write HOST:PORT, such as 127.0.0.1:10480")
     return Address(host=host, port=int(port))
 
 

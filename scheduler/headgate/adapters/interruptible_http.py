@@ -129,7 +129,16 @@ class InterruptibleSession:
             return "no connection in time"
         if isinstance(problem, (requests.Timeout, urllib3.exceptions.TimeoutError)):
             return "silent for too long"
+        if isinstance(problem, requests.exceptions.SSLError):
+            return f"TLS: {problem}"
+        if isinstance(problem, requests.ConnectionError):
+            return "connection refused" if "refused" in str(problem) else _cause(problem)
         return f"{type(problem).__name__}: {problem}"
+
+
+def _cause(problem: requests.ConnectionError) -> str:
+    """What the connection failed of, without the libraries that say so."""
+    return str(problem).rpartition("Caused by ")[2].partition("): ")[2].removesuffix("))").strip("'\"") or str(problem)
 
 
 def error_text(response: requests.Response) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from headgate.errors import StartFailed
+from headgate.errors import BadOption
 
 MASTER_PORT = 5050
 
@@ -90,12 +90,12 @@ def listed_masters(text: str) -> ListedMasters:
 def _base_url(text: str) -> str:
     parts = urlsplit(text if "://" in text else f"http://{text}")
     if "@" in parts.netloc:
-        raise StartFailed(
+        raise BadOption(
             f"master address for host {parts.hostname!r} holds a password, which would end up in logs: "
             "give principal and secret by their own settings"
         )
     if parts.scheme not in ("http", "https") or not parts.hostname or _port(parts) is None or parts.query:
-        raise StartFailed(f"{text!r} is no master address: expected host:port or http[s]://host[:port][/path]")
+        raise BadOption(f"{text!r} is no master address: expected host:port or http[s]://host[:port][/path]")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     # Behind a path or TLS there is a gateway such as Admin Router, at the scheme's own port.
     plain = parts.scheme == "http" and parts.path in ("", "/")

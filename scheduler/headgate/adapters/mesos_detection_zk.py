@@ -21,7 +21,7 @@ from kazoo.handlers.threading import KazooTimeoutError  # type: ignore[import-un
 
 from headgate.adapters.mesos_codec_offers import Address
 from headgate.adapters.mesos_detection import Origin, origin_of
-from headgate.errors import StartFailed
+from headgate.errors import BadOption
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def parse_zk_url(text: str) -> ZkLocation:
     authority, slash, path = rest.partition("/")
     credentials, at, hosts = authority.rpartition("@")
     if scheme != "zk" or not hosts or (at and ":" not in credentials):
-        raise StartFailed("not a ZooKeeper URL: expected zk://[user:password@]host:port[,host:port…]/path")
+        raise BadOption("not a ZooKeeper URL: expected zk://[user:password@]host:port[,host:port…]/path")
     return ZkLocation(
         hosts=hosts, path=f"{slash}{path}".rstrip("/") or "/", credentials=unquote(credentials) if at else None
     )

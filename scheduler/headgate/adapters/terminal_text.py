@@ -9,6 +9,7 @@ from rich.text import Text
 
 from headgate.model.record import JobState
 from headgate.model.task import Stage
+from headgate.model.view import JobView
 from millstream.contract.report import ShardState
 
 NOTHING = "–"
@@ -70,6 +71,18 @@ def count_text(value: float | None) -> str:
         if value >= size:
             return f"{value / size:.3g}{unit}"
     raise AssertionError(value)
+
+
+def dead_letters_text(job: JobView, default_store: str) -> str | None:
+    """How many records could not be processed, and where they are; None without any.
+
+    `default_store` is the folder of checkpoints of jobs that name none.
+    """
+    if not job.audit.dead:
+        return None
+    # The scheduler gives a job without a store one of its own below the default.
+    store = job.spec.checkpoint.store or f"{default_store.rstrip('/')}/{job.name}"
+    return f"dead letters: {count_text(job.audit.dead)}, with position and reason in {store}/{job.name}/dead-letters"
 
 
 def rate_text(per_s: float | None) -> str:

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import click
 
-from headgate.errors import BadJob, HeadgateError, MasterUnavailable, UnknownJob
+from headgate.errors import BadJob, BadOption, HeadgateError, MasterUnavailable, UnknownJob
 
 
 class ExitCode(IntEnum):
@@ -49,13 +49,16 @@ def guarded(run: Callable[[], int | None], *, as_json: bool) -> int:
         # Whoever read our output has had enough; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
+    except OSError as problem:
+        # A disk that is full or a folder that is not ours; the text names the file.
+        return _tell(str(problem), (), as_json=as_json, code=ExitCode.FAILED)
 
 
 def code_of(problem: HeadgateError) -> ExitCode:
     """The exit code an error ends the program with."""
     from headgate.adapters.api_client import ApiDenied, ApiUnreachable
 
-    if isinstance(problem, (BadJob, UnknownJob, ApiDenied)):
+    if isinstance(problem, (BadJob, BadOption, UnknownJob, ApiDenied)):
         return ExitCode.BAD_INPUT
     if isinstance(problem, (ApiUnreachable, MasterUnavailable)):
         return ExitCode.UNREACHABLE

@@ -64,14 +64,19 @@ def status_command(name: str, follow: bool, as_json: bool, client: ApiClient) ->
         return 0
     from headgate.adapters.terminal import console, follow_job
     from headgate.adapters.terminal_live import LiveView
+    from headgate.adapters.terminal_text import dead_letters_text
     from headgate.model.record import JobState
 
     screen = console()
     client.job(name)
-    if not follow:
+    ended = None
+    if follow:
+        ended = follow_job(screen, name, client.view)
+    else:
         screen.print(LiveView(name).draw(client.view(), width=screen.width))
-        return 0
-    ended = follow_job(screen, name, client.view)
+    text = dead_letters_text(client.job(name), "<data dir of the scheduler>/checkpoints")
+    if text:
+        screen.print(text, style="yellow", markup=False, soft_wrap=True)
     return 1 if ended is JobState.FAILED else 0
 
 

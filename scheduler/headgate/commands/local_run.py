@@ -26,7 +26,7 @@ from headgate.adapters.bundles import Bundle
 from headgate.adapters.logs import logging_to_file
 from headgate.adapters.sqlite_store import SqliteStore
 from headgate.adapters.terminal import follow_job
-from headgate.adapters.terminal_text import count_text
+from headgate.adapters.terminal_text import count_text, dead_letters_text
 from headgate.commands.exits import ExitCode
 from headgate.errors import BadJob, StartFailed, StoreDamaged, UnknownJob
 from headgate.main import Options, Service, default_framework
@@ -189,11 +189,8 @@ class LocalRun:
 
     def _tell_dead_letters(self, screen: Console, job: JobView) -> None:
         """How many records could not be processed, and where they are."""
-        if job.audit.dead:
-            name = self._spec.name
-            store = self._spec.checkpoint.store or f"{self._shown_folder}/checkpoints/{name}"
-            folder = f"{store}/{name}/dead-letters"
-            text = f"dead letters: {count_text(job.audit.dead)}, with position and reason in {folder}"
+        text = dead_letters_text(job, f"{self._shown_folder}/checkpoints")
+        if text:
             screen.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def _tell_last_words(self, screen: Console) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from headgate.errors import StartFailed
+from headgate.errors import BadOption
 
 DEFAULT_API = "http://127.0.0.1:10480"
 
@@ -71,9 +71,9 @@ def read_secret(path: Path | None, option: str) -> str | None:
         secret = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) else "it is not a text"
-        raise StartFailed(f"{option}: {path} cannot be read: {reason}") from problem
+        raise BadOption(f"{option}: {path} cannot be read: {reason}") from problem
     if not secret:
-        raise StartFailed(f"{option}: {path} is empty; write the secret into it")
+        raise BadOption(f"{option}: {path} is empty; write the secret into it")
     return secret
 
 

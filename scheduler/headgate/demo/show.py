@@ -239,7 +239,10 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
     if wanted is not None and wanted.exists() and any(wanted.iterdir()):
         raise StartFailed(f"{wanted} is not empty: name a new folder with --folder")
     folder = (wanted or Path(tempfile.mkdtemp(prefix="headgate-demo-"))).resolve()
-    (folder / "log").mkdir(parents=True)
+    try:
+        (folder / "log").mkdir(parents=True)
+    except OSError as problem:
+        raise StartFailed(f"cannot write to {folder}: {problem.strerror}; name another with --folder") from problem
     try:
         yield folder
     finally:

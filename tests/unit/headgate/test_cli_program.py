@@ -126,7 +126,7 @@ def test_workers_are_a_number_or_auto(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_token_file_that_is_not_there_or_empty(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     code, _, err = run(capsys, "list", "--api-token-file", str(tmp_path / "none"))
     assert (code, err) == (
-        ExitCode.FAILED,
+        ExitCode.BAD_INPUT,
         f"error: --api-token-file: {tmp_path}/none cannot be read: No such file or directory\n",
     )
     (tmp_path / "token").write_text("\n")

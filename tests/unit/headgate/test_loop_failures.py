@@ -379,6 +379,13 @@ def test_a_refusal_of_the_master_ends_the_loop() -> None:
         cluster.tick()
 
 
+def test_a_scheduler_that_took_over_is_named_as_what_ended_the_loop() -> None:
+    cluster = deployed(1)
+    scheduler_of(cluster).deliver(Refused(message="Framework failed over"))
+    with pytest.raises(FrameworkRefused, match="another scheduler has taken over our framework id"):
+        cluster.tick()
+
+
 def test_the_framework_id_is_saved_before_anything_is_sent() -> None:
     """Whatever happens next, it is known."""
     cluster = PaperCluster(1)

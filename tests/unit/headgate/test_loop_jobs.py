@@ -1,16 +1,20 @@
 """Jobs from submission to their end, told on the paper cluster."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from paper_cluster import GIB, PaperCluster, job_spec, started
 
 from headgate.adapters.memory_store import MemoryStore
+from headgate.core.commands import carry_out
+from headgate.core.ledger import Ledger
 from headgate.errors import BadJob, UnknownJob
 from headgate.model.call import Accept, Decline, Kill, Revive, SendMessage, Suppress, UpdateFramework
+from headgate.model.command import Submit
 from headgate.model.ids import JobName, TaskId
-from headgate.model.job import Program, Restart, Workers
-from headgate.model.record import JobState
+from headgate.model.job import Checkpoint, Program, Restart, Workers
+from headgate.model.record import JobState, Records
 from headgate.model.resources import Request
 from headgate.model.status import TaskState
 from headgate.model.task import Stage
@@ -383,6 +387,22 @@ def test_cancel_before_anything_runs() -> None:
     cluster.until(lambda: view(cluster).state is JobState.CANCELLED, within=2)
 
 
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [
+        (None, "goes on from its checkpoints: shards that are finished are not read again, new ones are"),
+        ("/elsewhere", "it goes by its new checkpoint.store, whatever was read before"),
+    ],
+)
+def test_submitting_a_completed_job_again_says_what_is_read(store: str | None, expected: str) -> None:
+    ledger = Ledger(Records())
+    first = carry_out(ledger, Submit(spec=job_spec()), {"millstream": lambda _: ()}, 1.0)
+    assert first.text == "delays is submitted"
+    ledger.jobs[JOB] = replace(ledger.jobs[JOB], state=JobState.COMPLETED)
+    spec = replace(job_spec(), checkpoint=Checkpoint(store=store))
+    assert expected in carry_out(ledger, Submit(spec=spec), {"millstream": lambda _: ()}, 2.0).text
+
+
 def test_submitting_again_after_the_end_is_another_submission() -> None:
     """New task ids, and epochs above every one before."""
     cluster = deployed(1)
@@ -394,8 +414,9 @@ def test_submitting_again_after_the_end_is_another_submission() -> None:
         refused.result(timeout=0)
     scheduler.cancel(JOB)
     cluster.until(lambda: view(cluster).state is JobState.CANCELLED)
-    scheduler.submit(job_spec())
+    again = scheduler.submit(job_spec())
     cluster.until(lambda: running(cluster, 1))
+    assert again.result(timeout=0).text == "delays is submitted again and goes on from its checkpoints"
     assert [task.id for task in cluster.live()] == ["delays.2.0.0"]
     assert all(shard.epoch > 2_000_000 for shard in cluster.shards[JOB].values())
 

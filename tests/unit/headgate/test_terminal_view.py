@@ -12,9 +12,17 @@ from headgate.adapters.api_types import explanation, summary
 from headgate.adapters.terminal import PlainLines, follow_job
 from headgate.adapters.terminal_live import LiveView
 from headgate.adapters.terminal_tables import explained, jobs_table
-from headgate.adapters.terminal_text import age_text, bytes_text, count_text, event_time_text, spark_text
+from headgate.adapters.terminal_text import (
+    age_text,
+    bytes_text,
+    clock_text,
+    count_text,
+    dead_letters_text,
+    event_time_text,
+    spark_text,
+)
 from headgate.model.ids import AgentId, JobName, ShardId, TaskId
-from headgate.model.job import JobSpec, Program
+from headgate.model.job import Checkpoint, JobSpec, Program
 from headgate.model.note import Note, NoteKind
 from headgate.model.record import Goal, JobState
 from headgate.model.resources import Resources
@@ -208,6 +216,14 @@ def test_an_explanation_is_sentences() -> None:
     assert "It waits for nothing." in drawn(explained(explanation(dataclasses.replace(JOB, waiting=None), AT)))
 
 
+def test_dead_letters_are_told_with_their_place() -> None:
+    told = "dead letters: 7, with position and reason in"
+    assert dead_letters_text(JOB, "/data/checkpoints") == f"{told} /data/checkpoints/delays/delays/dead-letters"
+    named = dataclasses.replace(JOB, spec=dataclasses.replace(JOB.spec, checkpoint=Checkpoint(store="/mnt/store")))
+    assert dead_letters_text(named, "/data") == f"{told} /mnt/store/delays/dead-letters"
+    assert dead_letters_text(dataclasses.replace(JOB, audit=AuditCounters()), "/data") is None
+
+
 def test_plain_lines_tell_each_thing_once() -> None:
     lines = PlainLines("delays")
     first = lines.tell(VIEW)
@@ -216,6 +232,7 @@ def test_plain_lines_tell_each_thing_once() -> None:
         "failed       thing 1 [bold]happened[/bold]",
     ]
     assert "backlog 123k, lag 34s, 4,500/s, workers 2/3, in 2.35M, out 12" in first[2]
+    assert first[3:] == [f"{clock_text(AT)}  waiting      worker 2 fits on none of 2 agents"]
     assert lines.tell(VIEW) == []
     more = Note(at=AT + 1, kind=NoteKind.MOVED, text="moved", job=NAME)
     other = Note(at=AT + 1, kind=NoteKind.MOVED, text="not ours", job=JobName("other"))
