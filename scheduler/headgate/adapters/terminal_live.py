@@ -87,7 +87,7 @@ class LiveView:
         if view.ticks != self._ticks:
             self._ticks = view.ticks
             self._backlogs.append(float(job.backlog_records or 0))
-        parts: list[RenderableType] = [_figures(job), _curve(job, self._backlogs)]
+        parts: list[RenderableType] = [_figures(job, width), _curve(job, self._backlogs)]
         parts += [line for line in (_scaling_line(job), _waiting_line(job, view.at), _failure_line(job)) if line]
         if job.workers:
             parts += [Text(), workers_table(job, view.at, width=width)]
@@ -161,12 +161,17 @@ def _title(job: JobView, at: float) -> Text:
     return Text.assemble(" ", (job.name, "bold"), "  ", state_text(job.state), (since, "bright_black"))
 
 
-def _figures(job: JobView) -> Table:
+def _figures(job: JobView, width: int) -> Table:
     grid = Table.grid(expand=True, padding=(0, 1))
     for _ in range(5):
         grid.add_column(ratio=1, no_wrap=True)
-    ready = f"{job.workers_ready}/{job.workers_wished} ready"
-    done = f"{job.shards_finished}/{len(job.shards)} done" if job.shards_complete else str(len(job.shards))
+    wide = width >= WIDTH
+    ready = f"{job.workers_ready}/{job.workers_wished}{' ready' if wide else ''}"
+    done = (
+        f"{job.shards_finished}/{len(job.shards)}{' done' if wide else ''}"
+        if job.shards_complete
+        else str(len(job.shards))
+    )
     grid.add_row(
         _figure("backlog", count_text(job.backlog_records)),
         _figure("lag", age_text(job.lag_s)),

@@ -54,6 +54,11 @@ def guarded(run: Callable[[], int | None], *, as_json: bool) -> int:
         return _tell(str(problem), (), as_json=as_json, code=ExitCode.FAILED)
 
 
+def coloured(text: str, colour: str) -> str:
+    """The text in a colour, or plain where the person wants none (https://no-color.org)."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
+
+
 def code_of(problem: HeadgateError) -> ExitCode:
     """The exit code an error ends the program with."""
     from headgate.adapters.api_client import ApiDenied, ApiUnreachable
@@ -75,5 +80,5 @@ def _tell(error: str, mistakes: tuple[str, ...], *, as_json: bool, code: ExitCod
         print(json.dumps({"error": error, "mistakes": list(mistakes)}), file=sys.stderr)  # noqa: T201
         return code
     for line in mistakes or (error,):
-        click.echo(f"{click.style('error:', fg='red')} {line}", err=True)
+        click.echo(f"{coloured('error:', 'red')} {line}", err=True)
     return code

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from headgate.commands.exits import coloured
 from headgate.commands.options import JOB_FILE, json_option, no_check_option, print_json
 from headgate.model.job import JobSpec
 
@@ -28,7 +29,7 @@ def validate_command(job_file: Path, no_check: bool, as_json: bool) -> None:
         files = {"sha256": bundle.sha256, "files": bundle.names, "bytes": len(bundle.data)}
         print_json({"job": spec, "bundle": files, "plan": plan})
         return
-    click.echo(f"{click.style('valid', fg='green')}  {job_file}: {described(prepared.spec)}")
+    click.echo(f"{coloured('valid', 'green')}  {job_file}: {described(prepared.spec)}")
     click.echo(f"bundle {prepared.bundle.sha256[:12]}: {', '.join(prepared.bundle.names)}")
     if plan is not None:
         click.echo(f"\n{plan}")

@@ -27,6 +27,7 @@ def run_command(job_file: Path, data_dir: Path | None, agents: int, fresh: bool,
     completed and 1 when it failed.
 
     Ctrl-C stops the job after its last checkpoints; the next run goes on from there, and may bring a changed program.
+    The run after one that completed the job begins anew: it reads all input again and replaces the results in files.
     """
     from headgate.adapters.api_server import read_address
     from headgate.adapters.terminal import console

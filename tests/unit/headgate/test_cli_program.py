@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headgate.cli import main
-from headgate.commands.exits import ExitCode
+from headgate.commands.exits import ExitCode, coloured
 from headgate.commands.program import COMMANDS
 
 
@@ -121,6 +121,13 @@ def test_workers_are_a_number_or_auto(capsys: pytest.CaptureFixture[str]) -> Non
     code, _, err = run(capsys, "scale", "delays", "many", *NOWHERE)
     assert code == ExitCode.BAD_INPUT
     assert "'many' is neither a whole number nor auto" in err
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert coloured("error:", "red") == "\x1b[31merror:\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert coloured("error:", "red") == "error:"
 
 
 def test_a_token_file_that_is_not_there_or_empty(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
