@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import os
 import socket
 import threading
 from concurrent.futures import TimeoutError as NotInTime
@@ -297,8 +298,16 @@ def require_token_beyond_loopback(options: Options) -> None:
 
 
 def default_framework(*, role: str = "*", user: str | None = None) -> Framework:
-    """What we say of ourselves when nobody says otherwise; tasks run as the user of this process."""
-    return Framework(user=user or getpass.getuser(), roles=(role,), hostname=socket.gethostname())
+    """What we say of ourselves when nobody says otherwise; tasks run as the user of this process.
+
+    Raises:
+        StartFailed: this process runs as a user without a name, as in many containers, and no other is given.
+    """
+    try:
+        return Framework(user=user or getpass.getuser(), roles=(role,), hostname=socket.gethostname())
+    except (KeyError, OSError) as problem:
+        text = f"the user {os.getuid()} of this process has no name, so workers cannot run as it on the agents"
+        raise StartFailed(f"{text}: set --user or HEADGATE_USER") from problem
 
 
 def _access(options: Options) -> Access:

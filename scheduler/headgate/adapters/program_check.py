@@ -121,7 +121,7 @@ def _end(child: subprocess.Popen[str]) -> None:
 
 def _judged(found: Mapping[str, object], folder: Path, source: Path, job: JobSpec, python: str) -> CheckedProgram:
     if "missing" in found:
-        remedy = f"install it there: {python} -m pip install 'headgate[worker]'"
+        remedy = f"install it there ({python} -m pip install 'headgate[worker]'), or pass --no-check"
         raise BadJob((f"program: {python} cannot load millstream ({found['missing']}); {remedy}",))
     if "mistake" in found:
         place = _relative(str(found["where"]), folder) if found["where"] else job.program.file

@@ -24,6 +24,11 @@ def demo_command(seed: int, full_speed: bool, folder: Path | None) -> int:
     `equal: yes` or `equal: no (…)`, and the exit code 0 only for yes.
     """
     from headgate.adapters.terminal import console
-    from headgate.demo.show import Wish, play
+    from headgate.errors import StartFailed
+
+    try:
+        from headgate.demo.show import Wish, play
+    except ModuleNotFoundError as missing:
+        raise StartFailed(f"the demo needs {missing.name}: pip install 'headgate[demo]'") from missing
 
     return 0 if play(Wish(seed=seed, full_speed=full_speed, folder=folder), console()) else 1
