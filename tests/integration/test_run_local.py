@@ -191,7 +191,7 @@ def test_records_that_cannot_be_read_are_counted_and_kept(tmp_path: Path) -> Non
     out = headgate("run", job, cwd=tmp_path)
     assert "hello is completed: 183 records in" in out
     assert result(tmp_path / "hello") == expected()
-    where = ".headgate/hello/checkpoints/hello/hello/dead-letters"
+    where = ".headgate/hello/checkpoints/hello/dead-letters"
     assert f"dead letters: 3, with position and reason in {where}" in out
     files = (tmp_path / where).glob("*/*.jsonl")
     letters = [json.loads(line) for path in files for line in path.read_text().splitlines()]

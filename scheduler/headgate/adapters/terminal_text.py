@@ -80,8 +80,7 @@ def dead_letters_text(job: JobView, default_store: str) -> str | None:
     """
     if not job.audit.dead:
         return None
-    # The scheduler gives a job without a store one of its own below the default.
-    store = job.spec.checkpoint.store or f"{default_store.rstrip('/')}/{job.name}"
+    store = (job.spec.checkpoint.store or default_store).rstrip("/")
     return f"dead letters: {count_text(job.audit.dead)}, with position and reason in {store}/{job.name}/dead-letters"
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headgate.model.call import ContainerType, FetchUri, Launch
-from headgate.model.ids import AgentId, Attempt, JobName
+from headgate.model.ids import AgentId, Attempt
 from headgate.model.job import JobSpec
 from headgate.model.resources import Resources
 from millstream.contract.wire import encode
@@ -23,8 +23,8 @@ NAME: Final = "millstream"
 class MillstreamEngine:
     """Launches millstream workers.
 
-    `python` is the interpreter on the agent for workers that run in no image; `default_store` is the folder or URL
-    under which a job that names no checkpoint store gets one of its own.
+    `python` is the interpreter on the agent for workers that run in no image; `default_store` is the folder or URL for
+    jobs that name no checkpoint store; in any store each job has a folder of its name, which is the worker's doing.
     """
 
     default_store: str
@@ -55,7 +55,7 @@ class MillstreamEngine:
                 args=spec.program.args,
             ),
             checkpoint=CheckpointSpec(
-                store=spec.checkpoint.store or self._own_store(spec.name),
+                store=spec.checkpoint.store or self.default_store,
                 interval_s=spec.checkpoint.interval_s,
                 keep=spec.checkpoint.keep,
             ),
@@ -87,6 +87,3 @@ class MillstreamEngine:
         if spec.container.type is ContainerType.NONE or spec.container.image is None:
             return (self.python, "-m", "millstream.worker")
         return ("millstream-worker",)
-
-    def _own_store(self, job: JobName) -> str:
-        return f"{self.default_store.rstrip('/')}/{job}"

@@ -55,7 +55,7 @@ def test_a_worker_without_an_image_runs_on_the_agents_python() -> None:
     assert (worker.job, worker.worker, worker.task_id) == ("delays", 2, "delays.3.2.1")
     assert (worker.program.file, worker.program.object, worker.program.args) == ("p.py", "stream", {"n": 1})
     assert (worker.delivery, worker.until, worker.rate_limit) == (Delivery.AT_LEAST_ONCE, Until.END, 50.0)
-    assert worker.checkpoint.store == "s3://bucket/checkpoints/delays"
+    assert worker.checkpoint.store == "s3://bucket/checkpoints/"
 
 
 def test_in_an_image_the_installed_command_runs() -> None:

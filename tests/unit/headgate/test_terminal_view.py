@@ -218,7 +218,7 @@ def test_an_explanation_is_sentences() -> None:
 
 def test_dead_letters_are_told_with_their_place() -> None:
     told = "dead letters: 7, with position and reason in"
-    assert dead_letters_text(JOB, "/data/checkpoints") == f"{told} /data/checkpoints/delays/delays/dead-letters"
+    assert dead_letters_text(JOB, "/data/checkpoints") == f"{told} /data/checkpoints/delays/dead-letters"
     named = dataclasses.replace(JOB, spec=dataclasses.replace(JOB.spec, checkpoint=Checkpoint(store="/mnt/store")))
     assert dead_letters_text(named, "/data") == f"{told} /mnt/store/delays/dead-letters"
     assert dead_letters_text(dataclasses.replace(JOB, audit=AuditCounters()), "/data") is None
