@@ -1,7 +1,7 @@
 """Millstream: write a stream program in Python, on columns, and run it shard by shard.
 
 A program is a `Stream`; expressions are Polars expressions.  `millstream.testing` runs it on rows in a test,
-`millstream.shard` is what a worker drives.
+`millstream.runtime.shard` is what a worker drives.
 
 `max`, `min` and `sum` are aggregates here; `from millstream import *` leaves Python's own alone.
 """

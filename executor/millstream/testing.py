@@ -21,10 +21,10 @@ import polars as pl
 
 from millstream.contract.checkpoint import Position, ShardCounters, ShardId
 from millstream.contract.worker_spec import Delivery
-from millstream.dead_letters import DeadLetter, read_dead_letters
 from millstream.durations import Duration, microseconds
 from millstream.plan import Plan, WriteTo
-from millstream.shard import ShardRuntime
+from millstream.runtime.dead_letters import DeadLetter, read_dead_letters
+from millstream.runtime.shard import ShardRuntime
 from millstream.sinks.collecting import CollectingSink
 from millstream.sources.rows import RowsSource
 from millstream.stores.memory import MemoryStore

@@ -20,10 +20,10 @@ from millstream import max as greatest
 from millstream import sum as total
 from millstream.contract.checkpoint import BrokenEntry, ShardId, decode_entry
 from millstream.contract.worker_spec import Delivery
-from millstream.dead_letters import read_dead_letters
 from millstream.errors import Fenced
 from millstream.plan import Plan
-from millstream.shard import ShardRuntime
+from millstream.runtime.dead_letters import read_dead_letters
+from millstream.runtime.shard import ShardRuntime
 from millstream.sinks.collecting import CollectingSink
 from millstream.sources.rows import RowsSource
 from millstream.stores.memory import MemoryStore

@@ -100,7 +100,7 @@ def test_an_app_names_the_user_of_its_workers(tmp_path: Path) -> None:
     ("image", "command", "others"),
     [
         ("scheduler", "headgate = headgate.cli:main", {"millstream.contract"}),
-        ("worker", "millstream-worker = millstream.worker:main", set()),
+        ("worker", "millstream-worker = millstream.worker.main:main", set()),
     ],
 )
 def test_an_image_holds_one_side(tmp_path: Path, image: str, command: str, others: set[str]) -> None:

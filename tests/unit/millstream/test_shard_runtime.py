@@ -12,7 +12,6 @@ import pytest
 from millstream import Stream, count, files, mean, own, read_committed, stdout, tumbling
 from millstream.contract.checkpoint import Position, ShardId
 from millstream.contract.worker_spec import Delivery
-from millstream.dead_letters import read_dead_letters
 from millstream.errors import (
     Fenced,
     IncompatibleState,
@@ -22,7 +21,8 @@ from millstream.errors import (
     SourceFailed,
     StoreUnavailable,
 )
-from millstream.shard import RuntimeState, ShardRuntime
+from millstream.runtime.dead_letters import read_dead_letters
+from millstream.runtime.shard import RuntimeState, ShardRuntime
 from millstream.sinks.collecting import CollectingSink, CollectingWriter
 from millstream.sinks.sink import WriterContext
 from millstream.sources.rows import RowsSource

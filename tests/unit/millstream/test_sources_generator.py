@@ -9,7 +9,7 @@ from millstream import ProgramError, Stream, count, generator, tumbling
 from millstream import sum as total
 from millstream.contract.checkpoint import Position, ShardId
 from millstream.errors import SourceFailed
-from millstream.shard import ShardRuntime
+from millstream.runtime.shard import ShardRuntime
 from millstream.sinks.collecting import CollectingSink
 from millstream.stores.memory import MemoryStore
 from millstream.testing import upserted

@@ -29,7 +29,7 @@ from millstream import min as least
 from millstream import sum as total
 from millstream.contract.worker_spec import Delivery
 from millstream.durations import duration_text, microseconds
-from millstream.shard import refuse_broken_promises
+from millstream.runtime.shard import refuse_broken_promises
 
 SCHEMA = {"origin": pl.String, "at": pl.Datetime("ms"), "delay": pl.Float64, "tags": pl.List(pl.String)}
 

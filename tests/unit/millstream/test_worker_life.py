@@ -8,7 +8,6 @@ from itertools import pairwise
 import pytest
 from worker_bench import Worker, World, rows
 
-from millstream import worker_loop
 from millstream.contract import wire
 from millstream.contract.assignment import Assignment
 from millstream.contract.report import ShardState
@@ -27,9 +26,10 @@ from millstream.core.executor_api import (
     TaskId,
 )
 from millstream.errors import ProgramError
-from millstream.owned_shard import Program
-from millstream.shard_results import Shard
-from millstream.worker_loop import Terminate
+from millstream.runtime.shard_results import Shard
+from millstream.worker import loop as worker_loop
+from millstream.worker.loop import Terminate
+from millstream.worker.owned_shard import Program
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from millstream.adapters.resource_usage import UsageMeter
 from millstream.contract.checkpoint import ShardId
 from millstream.contract.worker_spec import Delivery
 from millstream.plan import WriteTo
-from millstream.sink_meter import SinkMeter, metered
 from millstream.sinks.collecting import CollectingSink
 from millstream.sinks.sink import Sink, WriterContext
 from millstream.sources.rows import RowsSource
 from millstream.stream import Stream
+from millstream.worker.sink_meter import SinkMeter, metered
 
 V2 = "usage_usec 9000000\nnr_periods 10\nnr_throttled 3\nthrottled_usec 2500000\n"
 V1 = "nr_periods 10\nnr_throttled 3\nthrottled_time 1500000000\n"

@@ -21,7 +21,7 @@ from millstream.errors import (
     SourceFailed,
     StoreUnavailable,
 )
-from millstream.shard_results import CheckpointResult, Restored, Shard, ShardStatus, StepResult
+from millstream.runtime.shard_results import CheckpointResult, Restored, Shard, ShardStatus, StepResult
 from millstream.sources.rows import RowsSource
 from millstream.sources.source import Discovery
 

@@ -18,19 +18,19 @@ from millstream.contract.checkpoint import Position, ShardId
 from millstream.contract.report import Report
 from millstream.contract.worker_spec import CheckpointSpec, Delivery, ProgramRef, WorkerSpec
 from millstream.core.executor_api import Acknowledged, Launch, Message, Subscribed, Task, TaskId, TaskState, UpdateId
-from millstream.owned_shard import Program
 from millstream.plan import Plan
 from millstream.ports import ResourceUsage
-from millstream.processing import Processing
-from millstream.shard import ShardRuntime
-from millstream.shard_results import Shard
+from millstream.runtime.shard import ShardRuntime
+from millstream.runtime.shard_results import Shard
 from millstream.sinks.collecting import CollectingSink
 from millstream.sources.rows import RowsSource
 from millstream.sources.source import Discovery, Source
 from millstream.stores.memory import MemoryStore
 from millstream.stores.object_store import ObjectStore
 from millstream.stream import Stream
-from millstream.worker_loop import News, WorkerEvent, WorkerLoop
+from millstream.worker.loop import News, WorkerEvent, WorkerLoop
+from millstream.worker.owned_shard import Program
+from millstream.worker.processing import Processing
 
 
 class FakeClock:

@@ -22,9 +22,9 @@ from millstream.core.assignment_diff import assignment_diff
 from millstream.core.rate_limit import full_bucket
 from millstream.core.turns import Candidate, fair_share, round_of_turns
 from millstream.errors import ProgramError, SourceFailed
-from millstream.owned_shard import Hold, OwnedShard, Program, Surroundings, Totals
 from millstream.ports import Clock
-from millstream.shard_view import ShardView
+from millstream.worker.owned_shard import Hold, OwnedShard, Program, Surroundings, Totals
+from millstream.worker.shard_view import ShardView
 
 DISCOVERY_S: Final = 5.0
 _log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What a shard tells its driver, and the calls a driver may make; `millstream.shard` says how to drive it."""
+"""What a shard tells its driver, and the calls a driver may make; `millstream.runtime.shard` says how to drive it."""
 
 from __future__ import annotations
 

@@ -27,14 +27,14 @@ from millstream.contract.checkpoint import Position, ShardId
 from millstream.contract.worker_spec import WorkerSpec
 from millstream.plan import Plan
 from millstream.ports import Clock
-from millstream.processing import Processing
 from millstream.program import load_program
-from millstream.shard import ShardRuntime, refuse_broken_promises
-from millstream.sink_meter import SinkMeter, metered
+from millstream.runtime.shard import ShardRuntime, refuse_broken_promises
 from millstream.sources.source import Discovery
 from millstream.stores.location import open_store
 from millstream.stores.object_store import ObjectStore
-from millstream.worker_loop import News, Terminate, WorkerEvent, WorkerLoop
+from millstream.worker.loop import News, Terminate, WorkerEvent, WorkerLoop
+from millstream.worker.processing import Processing
+from millstream.worker.sink_meter import SinkMeter, metered
 
 _USAGE_ERROR: Final = 2
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(threadName)s: %(message)s"
@@ -143,7 +143,3 @@ def _run(loop: WorkerLoop, mailbox: SimpleQueue[WorkerEvent], clock: Clock) -> N
         loop.handle(event)
         while not mailbox.empty():
             loop.handle(mailbox.get())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,10 +19,10 @@ from millstream.contract.checkpoint import Manifest, Position, ShardCounters, Sh
 from millstream.core.watermark import Watermark
 from millstream.core.window_state import WindowState
 from millstream.errors import IncompatibleState, ShardFailed
-from millstream.isolation import Isolated, isolate
-from millstream.outputs import ShardOutputs
-from millstream.pipeline import Pipeline, StepFailed
 from millstream.plan import Plan
+from millstream.runtime.isolation import Isolated, isolate
+from millstream.runtime.outputs import ShardOutputs
+from millstream.runtime.pipeline import Pipeline, StepFailed
 from millstream.sources.source import Batch, DeadRecord
 
 _WINDOWS = "windows"

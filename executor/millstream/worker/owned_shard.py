@@ -27,9 +27,9 @@ from millstream.errors import (
     StoreUnavailable,
 )
 from millstream.ports import Clock
-from millstream.shard_results import Restored, RuntimeState, Shard, ShardStatus
-from millstream.shard_view import RateMeter, ShardView, with_status
+from millstream.runtime.shard_results import Restored, RuntimeState, Shard, ShardStatus
 from millstream.sources.source import Discovery
+from millstream.worker.shard_view import RateMeter, ShardView, with_status
 
 _RATE_WINDOW_S: Final = 1.0
 _log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from millstream.core.executor_api import (
 )
 from millstream.core.lifecycle import Act, Happening, Phase, after
 from millstream.ports import Clock, Executor, ResourceUsage
-from millstream.processing import View, Wish
+from millstream.worker.processing import View, Wish
 
 KILL_GRACE_S: Final = 30.0
 """For the last commits after a KILL that does not say how long they may take; nobody enforces it but this loop."""

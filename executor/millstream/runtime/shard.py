@@ -42,10 +42,10 @@ from millstream.contract.checkpoint import Manifest, Position, ShardCounters, Sh
 from millstream.contract.worker_spec import Delivery
 from millstream.core.lag import LagTracker
 from millstream.errors import ProgramError
-from millstream.flow import ShardFlow, require_fitting_state
-from millstream.outputs import ShardOutputs
 from millstream.plan import Plan
-from millstream.shard_results import (
+from millstream.runtime.flow import ShardFlow, require_fitting_state
+from millstream.runtime.outputs import ShardOutputs
+from millstream.runtime.shard_results import (
     CheckpointResult,
     Restored,
     RuntimeState,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from millstream.contract.report import AuditCounters, ShardReport
-from millstream.shard_results import ShardStatus
+from millstream.runtime.shard_results import ShardStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

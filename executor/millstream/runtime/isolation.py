@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from millstream.pipeline import Processed, StepFailed
+from millstream.runtime.pipeline import Processed, StepFailed
 
 Process = Callable[[pl.DataFrame, int | None], Processed]
 

@@ -8,9 +8,9 @@ import polars as pl
 
 from millstream.contract.checkpoint import Manifest, ShardId, SinkOutput
 from millstream.contract.worker_spec import Delivery
-from millstream.dead_letters import NAME as DEAD_LETTERS
-from millstream.dead_letters import DeadLetterWriter
 from millstream.plan import Plan
+from millstream.runtime.dead_letters import NAME as DEAD_LETTERS
+from millstream.runtime.dead_letters import DeadLetterWriter
 from millstream.sinks.sink import CommittedOutput, OutputData, SinkWriter, WriterContext
 from millstream.sources.source import DeadRecord
 from millstream.stores.object_store import ObjectStore
