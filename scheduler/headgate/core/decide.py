@@ -68,6 +68,7 @@ def decide(snapshot: Snapshot) -> Plan:
         waiting=waiting,
         scaling={name: outcome.scaling for name, outcome in outcomes.items() if outcome.scaling is not None},
         demands={name: outcome.demands for name, outcome in outcomes.items()},
+        needs=offers.needs,
         idle=gate,
         wake_at=min((at for at in due if at > snapshot.now), default=None),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from headgate.core.announce import announcement, live_roles
@@ -32,10 +32,11 @@ _SOON_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferOutcome:
-    """The steps about offers, and every agent as known after them."""
+    """The steps about offers, and every agent as known after them; `needs` by role are those nothing in hand meets."""
 
     known: tuple[Pool, ...] = ()
     announce: tuple[Announce, ...] = ()
+    needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     flows: tuple[Flow, ...] = ()
     places: tuple[Place, ...] = ()
     refusals: tuple[Refuse, ...] = ()
@@ -65,13 +66,15 @@ def use_offers(
         wants = [want for want in wants if want.workers]
     used = {offer_id for place in places for offer_id in place.offer_ids}
     soon = _soon(ledger, outcomes, known, snapshot)
+    needs = _needs(wants)
     refusals = _refusals(
         [pool for pool in left if not used & set(pool.offer_ids)], wants, soon, snapshot, due, open_gate
     )
     return OfferOutcome(
         known=known_pools(left, snapshot.agents),
         announce=announcement(ledger, snapshot),
-        flows=_flows(ledger, wants, snapshot, due),
+        needs=needs,
+        flows=_flows(ledger, needs, snapshot, due),
         places=places,
         refusals=refusals,
     )
@@ -200,19 +203,20 @@ def _may_help(spec: JobSpec, pool: Pool, counts: Mapping[str, Counter[str]], aro
     return pool.resources.holds(spec.worker) and all(veto.passing for veto in vetoes(spec, pool, counts, around))
 
 
+def _needs(wants: Sequence[Want]) -> Mapping[str, frozenset[str]]:
+    needs: dict[str, frozenset[str]] = {}
+    for want in wants:
+        needs[want.spec.role] = needs.get(want.spec.role, frozenset()) | {_need(want.spec, want.submission)}
+    return needs
+
+
 def _flows(
-    ledger: Ledger,
-    wants: Sequence[Want],
-    snapshot: Snapshot,
-    due: list[float],
+    ledger: Ledger, needs: Mapping[str, frozenset[str]], snapshot: Snapshot, due: list[float]
 ) -> tuple[Flow, ...]:
     patience, now = snapshot.settings.patience, snapshot.now
-    needs: dict[str, set[str]] = {}
-    for want in wants:
-        needs.setdefault(want.spec.role, set()).add(_need(want.spec, want.submission))
     # A worker that backs off wants nothing yet: REVIVE makes the master offer at once, so asking early gains nothing.
     steps = (
-        flow_step(role, frozenset(needs.get(role, ())), snapshot.flows.get(role, RoleFlow()), patience, now, due)
+        flow_step(role, needs.get(role, frozenset()), snapshot.flows.get(role, RoleFlow()), patience, now, due)
         for role in live_roles(ledger, snapshot.settings.framework)
     )
     return tuple(step for step in steps if step is not None)

@@ -87,6 +87,8 @@ class World:
         """The plan's records, which are saved, are the records now."""
         self.ledger = Ledger(plan.records)
         self.strays = dict(plan.strays)
+        for role, flow in self.flows.items():
+            self.flows[role] = replace(flow, wanted=flow.wanted & plan.needs.get(role, frozenset()))
         self.publish(plan.notes)
         self._forget(now)
 

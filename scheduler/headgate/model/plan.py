@@ -117,6 +117,8 @@ class Plan:
     scaling: Mapping[JobName, ScalingView] = field(default_factory=dict)
     demands: Mapping[JobName, Mapping[ShardId, float]] = field(default_factory=dict)
     """Cores each shard needs, as far as measured."""
+    needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """What is still wanted after the plan, by role; see `RoleFlow.wanted`."""
     idle: str | None = None
     """Why nothing is sent, while nothing may be."""
     wake_at: float | None = None

@@ -48,8 +48,8 @@ class Link:
 class RoleFlow:
     """What we believe of the flow of offers for one role, since we subscribed.
 
-    `wanted` are the needs that the last REVIVE was sent for: a new one needs another, since filters set before may
-    hide the offer that fits it.
+    `wanted` are the needs that the last REVIVE was sent for and that nothing has met since: a new one needs another,
+    since filters set before may hide the offer that fits it, and so does one that was met and is there again.
     """
 
     suppressed: bool = False

@@ -592,3 +592,19 @@ def test_a_store_that_is_away_at_the_start_says_so() -> None:
         cluster.attach(Away())
     assert MasterUnavailable.retry
     assert EPOCHS_PER_SUBMISSION > 1000
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75])
+def test_a_need_that_comes_back_right_after_it_was_met_is_revived_anew(apart_s: float) -> None:
+    """Two workers are replaced, and the rest of their new agent refused for long; a moment later two more want it."""
+    cluster = deployed(4, agents=1)
+    cluster.add_agent("spare")
+    cluster.advance(4)
+    for task in cluster.live()[2:]:
+        task.reported_at += apart_s
+    cluster.advance(4)
+    for task in cluster.live():
+        task.hangs = True
+    cluster.until(lambda: len(cluster.tasks) >= 6, within=90)
+    assert cluster.until(lambda: len(cluster.tasks) == 8) <= 5
+    assert {task.launch.agent_id for task in list(cluster.tasks.values())[4:]} == {"spare"}
