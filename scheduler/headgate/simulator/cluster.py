@@ -19,7 +19,6 @@ from headgate.simulator.messages import (
     AgentLinkBroken,
     AgentRegistered,
     Output,
-    Ping,
     SendToAgent,
     SendToMaster,
     ToAgent,
@@ -194,15 +193,10 @@ class Cluster:
         self._master = master
         for node in self._nodes.values():
             if node.life is not Life.DEAD:
-                self._send(node, _look_for_the_master, now)
+                self._send(node, lambda model, at: model.master_detected(now=at), now)
 
     @staticmethod
     def _catch_up(node: _Node, now: float) -> None:
         for waiting in (node.events, node.messages):
             while waiting:
                 waiting.popleft()(node.model, now)
-
-
-def _look_for_the_master(agent: AgentModel, now: float) -> None:
-    """To an agent, a master that does not know it and a new one are the same: it registers anew."""
-    agent.receive(Ping(connected=False), now=now)

@@ -62,6 +62,9 @@ class AgentModel(Protocol):
     def start(self, *, now: float) -> None:
         """Begin: register, or after a restart recover and re-register."""
 
+    def master_detected(self, *, now: float) -> None:
+        """Another master leads."""
+
     def call(self, call: Json, *, now: float) -> Reply | Stream:
         """One executor API call that has passed `schema`; this does rows 6–11 of the reference's D.1."""
 

@@ -87,6 +87,16 @@ def test_malformed_settings_are_refused_at_once(bad: dict[str, str]) -> None:
         Agent(AgentSettings(**bad), Random(1))
 
 
+def test_a_new_master_is_looked_for_without_the_long_waits_of_the_old_one() -> None:
+    world = World()
+    world.agent.start(now=world.now)
+    world.pass_time(600.0)
+    asked = len(world.messages(RegisterAgent))
+    world.agent.master_detected(now=world.now)
+    world.pass_time(1.0)
+    assert len(world.messages(RegisterAgent)) == asked + 1
+
+
 def test_every_ping_is_answered_and_one_that_says_disconnected_makes_the_agent_register_anew() -> None:
     world = World().registered()
     world.running("t1")

@@ -86,6 +86,9 @@ class Agent:
         self.log.append(("start", now))
         self.say(RegisterAgent(agent_info={}, address=self.address))
 
+    def master_detected(self, *, now: float) -> None:
+        self.say(RegisterAgent(agent_info={}, address=self.address))
+
     def receive(self, message: ToAgent, *, now: float) -> None:
         self.log.append(message)
         if isinstance(message, Ping):

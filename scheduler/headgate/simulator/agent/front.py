@@ -100,6 +100,10 @@ class Agent:
         else:
             self._registration.begin(now=now)
 
+    def master_detected(self, *, now: float) -> None:
+        """Another master leads (a recovering agent finds it when it is done with that)."""
+        self._registration.detected(now=now)
+
     def unregister(self, *, now: float) -> None:
         """End as on SIGUSR1: say goodbye to the master and shut everything down."""
         if self._state.phase is Phase.RUNNING:

@@ -41,6 +41,11 @@ class Registration:
         self._register_at = now + factor_s * state.randomness.random()
         self._backoff_s = factor_s * 2
 
+    def detected(self, *, now: float) -> None:
+        """There is a new master: look for it with a small wait again, however long the waits had grown."""
+        if self._state.phase is not Phase.RECOVERING:
+            self.begin(now=now)
+
     def registered(self, message: AgentRegistered, *, now: float) -> None:
         """The master has answered; unacknowledged updates go out again."""
         state = self._state
