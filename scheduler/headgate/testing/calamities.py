@@ -20,7 +20,7 @@ SOON_S: Final = (0.5, 60.0)
 
 
 class Calamities:
-    """Makes them happen until the weather is calm."""
+    """Makes them happen from `begin` until the weather is calm."""
 
     def __init__(
         self,
@@ -59,16 +59,21 @@ class Calamities:
             Fault.NEW_SHARD: self._new_shard,
         }
         assert self._acts.keys() == PER_MINUTE.keys()
+        self._storm = 0
+
+    def begin(self) -> None:
+        """A storm begins."""
+        self._storm += 1
         for fault in PER_MINUTE:
             self._plan(fault)
 
     def _plan(self, fault: Fault) -> None:
-        delay_s = self._weather.next_in_s(fault)
+        delay_s, storm = self._weather.next_in_s(fault), self._storm
         if delay_s is not None:
-            self._timeline.after(delay_s, lambda: self._strike(fault))
+            self._timeline.after(delay_s, lambda: self._strike(fault, storm))
 
-    def _strike(self, fault: Fault) -> None:
-        if self._weather.is_calm:
+    def _strike(self, fault: Fault, storm: int) -> None:
+        if self._weather.is_calm or storm != self._storm:
             return
         done = self._acts[fault]()
         if done is not None:
@@ -78,8 +83,8 @@ class Calamities:
 
     def _later(self, fault: Fault, action: Callable[[], None]) -> float:
         """Undo it after a while; how long that is.  The calm may come first, and mends everything."""
-        delay_s = log_uniform(self._weather.chance(fault), *SOON_S)
-        self._timeline.after(delay_s, lambda: None if self._weather.is_calm else action())
+        delay_s, storm = log_uniform(self._weather.chance(fault), *SOON_S), self._storm
+        self._timeline.after(delay_s, lambda: None if self._weather.is_calm or storm != self._storm else action())
         return delay_s
 
     def _worker_dies(self) -> str | None:

@@ -137,3 +137,7 @@ class Weather:
     def calm(self) -> None:
         """From now on all goes well."""
         self.is_calm = True
+
+    def rise(self) -> None:
+        """What can go wrong does again."""
+        self.is_calm = False

@@ -146,6 +146,10 @@ class MasterLink:
         """Nothing of the stream arrives any more, until heartbeats are missed."""
         self._silent = True
 
+    def leapt(self, seconds: float) -> None:
+        """So much time was left out, in which the stream went on as before."""
+        self._heard_at += seconds
+
     def close(self) -> None:
         """The process has ended, and with it the connection."""
         stream, self._stream = self._stream, None

@@ -66,8 +66,9 @@ class Rest:
                 yield from (f"{name}: {text}" for text in self._of_a_job(job, wish))
 
     def _of_a_job(self, job: JobView, wish: Wish) -> Iterator[str]:
-        if job.state is not _expected(wish) and not (job.state is JobState.COMPLETED and wish.spec.until is Until.END):
-            yield f"is {job.state.value}, not {_expected(wish).value}"
+        expected = _expected(wish, ends=self._sources[job.name].complete)
+        if job.state is not expected and not (job.state is JobState.COMPLETED and wish.spec.until is Until.END):
+            yield f"is {job.state.value}, not {expected.value}"
         if job.state is JobState.RUNNING:
             if job.workers_ready != job.workers_wished:
                 yield f"{job.workers_ready} of {job.workers_wished} workers are ready"
@@ -109,7 +110,7 @@ class Rest:
             yield f"alive, not recorded: {sorted(live - recorded)}; recorded, not alive: {sorted(recorded - live)}"
 
 
-def _expected(wish: Wish) -> JobState:
+def _expected(wish: Wish, *, ends: bool) -> JobState:
     if wish.goal is Goal.CANCEL:
         return JobState.CANCELLED
-    return JobState.COMPLETED if wish.spec.until is Until.END else JobState.RUNNING
+    return JobState.COMPLETED if ends else JobState.RUNNING

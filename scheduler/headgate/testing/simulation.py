@@ -19,6 +19,7 @@ class Outcome:
 
     seed: int
     storm_s: float
+    span_s: float | None
     digest: str
     steps: int
     virtual_s: float
@@ -46,6 +47,7 @@ def simulate(seed: int, options: Options | None = None, *, lines: int = 60) -> O
     return Outcome(
         seed=seed,
         storm_s=options.storm_s,
+        span_s=options.span_s,
         digest=world.trace.digest,
         steps=world.steps,
         virtual_s=world.timeline.now() - BEGIN,
@@ -72,7 +74,8 @@ def report(outcome: Outcome) -> str:
             f"  struck: {outcome.struck}",
             *(f"  | {line}" for line in outcome.tail),
             f"  {outcome.failure}",
-            f"  again: python -m headgate.testing --seed {outcome.seed} --storm {outcome.storm_s:g}",
+            f"  again: python -m headgate.testing --seed {outcome.seed} --storm {outcome.storm_s:g}"
+            f"{'' if outcome.span_s is None else ' --day'}",
         )
     )
 

@@ -28,6 +28,7 @@ class Source:
     def __init__(self, timeline: Timeline, *, finite: bool) -> None:
         self._timeline = timeline
         self._shards: dict[str, _Shard] = {}
+        self._rests = False
         self.finite = finite
         self.closed = False
 
@@ -47,13 +48,25 @@ class Source:
         self._shards[shard] = _Shard(records, rate_per_s, self._timeline.now())
 
     def burst(self, shard: str, records: int) -> None:
-        """Many records at once; too late after `close`."""
-        if not self.closed:
+        """Many records at once; too late after `close`, too early while it rests."""
+        if not self.closed and not self._rests:
             self._grow(self._shards[shard]).records += records
 
     def end(self, shard: str) -> int:
         """The number of records a shard holds now."""
         return int(self._grow(self._shards[shard]).records)
+
+    def rest(self) -> None:
+        """Nothing comes for a while."""
+        for shard in self._shards.values():
+            self._grow(shard)
+        self._rests = True
+
+    def go_on(self) -> None:
+        """Things come again as they did."""
+        for shard in self._shards.values():
+            self._grow(shard)
+        self._rests = False
 
     def close(self) -> None:
         """Nothing comes any more."""
@@ -63,6 +76,7 @@ class Source:
 
     def _grow(self, shard: _Shard) -> _Shard:
         now = self._timeline.now()
-        shard.records += shard.rate_per_s * (now - shard.at)
+        if not self._rests:
+            shard.records += shard.rate_per_s * (now - shard.at)
         shard.at = now
         return shard

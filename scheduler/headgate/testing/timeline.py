@@ -1,6 +1,6 @@
 """Virtual time: a heap of what is to happen, by instant and then by the order in which it was asked for.
 
-Nothing sleeps.  Time moves only in `step`, to the next thing due.
+Nothing sleeps.  Time moves only in `step`, to the next thing due, and in `leap`, with everything that is due.
 """
 
 from __future__ import annotations
@@ -44,6 +44,12 @@ class Timeline:
     def next_at(self) -> float | None:
         """When the next thing is due; None: nothing is."""
         return self._due[0][0] if self._due else None
+
+    def leap(self, seconds: float) -> None:
+        """Let so much time pass in which nothing is done: everything that is due comes so much later."""
+        assert seconds >= 0, seconds
+        self._now += seconds
+        self._due = [(at + seconds, number, action) for at, number, action in self._due]
 
     def step(self) -> None:
         """Go to the next thing that is due, and do it."""

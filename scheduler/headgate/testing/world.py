@@ -1,7 +1,8 @@
-"""One world: everything a seed makes, from the agents to the weather, and its two phases.
+"""One world: everything a seed makes, from the agents to the weather, and its phases.
 
 First the storm: faults, and every rule holds at every step.  Then the calm: nothing fails any more, and within a
-bounded time all must be well and stay so.
+bounded time all must be well and stay so.  Then, in a world that lasts longer, the lull: nothing happens but what
+repeats itself, which is left out in leaps of up to hours, with a look after each; and another storm.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from headgate.testing.randomness import Randomness
 from headgate.testing.rest import Rest
 from headgate.testing.rules import Rule, Rules, Terms, Violation, Written
 from headgate.testing.scheduler_host import Machine, SchedulerHost, Seams
+from headgate.testing.seasons import draw_hop, draw_storms
 from headgate.testing.shard_log import ShardLogs
 from headgate.testing.shard_rules import OnceOnly, OneFramework, OneOwner
 from headgate.testing.source import Source
@@ -63,11 +65,13 @@ RULES: Final[tuple[type[Rule], ...]] = (
 class Options:
     """`storm_s`: how long things go wrong.  `calm_s`: within so long after it all must be well.
 
+    `span_s`: how long the world lasts, with `storm_s` of storms spread over it; None: one storm, and the end.
     `weights` are those of the faults, if they are not to be drawn from the seed.
     """
 
     storm_s: float = 90.0
     calm_s: float = 600.0
+    span_s: float | None = None
     weights: Mapping[Fault, float] | None = None
     seams: Seams = field(default_factory=Seams)
 
@@ -150,7 +154,7 @@ class World:
         self._host.start()
         for spec in specs:
             self._people.submit(spec)
-        Calamities(
+        self._calamities = Calamities(
             timeline=self.timeline,
             weather=self.weather,
             trace=self.trace,
@@ -160,10 +164,12 @@ class World:
             room=self._room,
             sources=self._sources,
         )
-        self._people_think()
+        self._seasons = randomness.child("seasons")
+        self._storms = draw_storms(self._seasons, options.storm_s, options.span_s)
+        self._thoughts = 0
         self.steps = 0
         self.calm_after_s: float | None = None
-        """How long it took until all was well, once it was."""
+        """The longest it took until all was well, once it was."""
 
     @property
     def faults(self) -> str:
@@ -171,35 +177,63 @@ class World:
         return shown(self.weather.weights)
 
     def run(self) -> None:
-        """Both phases.
+        """All phases.
 
         Raises:
             Violation: a rule is broken, or nothing comes to rest.
             Exception: whatever the program under test raises where it must not.
         """
-        self._until(BEGIN + self._options.storm_s)
-        self._calm()
-        begun = self.timeline.now()
-        well_since: float | None = None
-        while True:
-            self._until(self.timeline.now() + 1.0)
-            missing = self._rest.missing()
-            now = self.timeline.now()
-            well_since = None if missing else well_since or now
-            if well_since is not None and now - well_since >= SETTLED_S:
-                self.calm_after_s = well_since - begun
-                return
-            if missing and now - begun > self._options.calm_s:
-                raise NeverAtRest(now - begun, missing)
+        for storm in self._storms:
+            self._lull(BEGIN + storm.begin)
+            self._storm(storm.seconds)
+            self._calm(last=storm is self._storms[-1])
+            self._come_to_rest()
+        if self._options.span_s is not None:
+            self._lull(BEGIN + self._options.span_s)
 
-    def _calm(self) -> None:
+    def _storm(self, seconds: float) -> None:
+        self.trace.say("world", "storm")
+        self.weather.rise()
+        for source in self._sources.values():
+            source.go_on()
+        self._calamities.begin()
+        self._people_think()
+        self._until(self.timeline.now() + seconds)
+
+    def _calm(self, *, last: bool) -> None:
         self.trace.say("world", "calm")
         self.weather.calm()
         self._room.come_back()
         self._town.mend()
         self._host.retire()
         for source in self._sources.values():
-            source.close()
+            if last:
+                source.close()
+            else:
+                source.rest()
+
+    def _come_to_rest(self) -> None:
+        begun = self.timeline.now()
+        well_since: float | None = None
+        while well_since is None or self.timeline.now() - well_since < SETTLED_S:
+            self._until(self.timeline.now() + 1.0)
+            missing = self._rest.missing()
+            now = self.timeline.now()
+            well_since = None if missing else well_since or now
+            if missing and now - begun > self._options.calm_s:
+                raise NeverAtRest(now - begun, missing)
+        self.calm_after_s = max(self.calm_after_s or 0.0, well_since - begun)
+
+    def _lull(self, until: float) -> None:
+        """Heartbeats, pings and reports say what they said before: leave them out, and look from time to time."""
+        while (left_s := until - self.timeline.now()) > 0.0:
+            hop_s = draw_hop(self._seasons, left_s)
+            self.timeline.leap(hop_s)
+            for each in self._host.living:
+                if each.link is not None:
+                    each.link.leapt(hop_s)
+            self.trace.say("world", f"{hop_s:.0f} s later")
+            self._come_to_rest()
 
     def _until(self, instant: float) -> None:
         bound = self.steps + STEPS_PER_S_MAX * max(10.0, instant - self.timeline.now())
@@ -213,8 +247,11 @@ class World:
             self.timeline.step()
 
     def _people_think(self) -> None:
+        self._thoughts += 1
+        mine = self._thoughts
+
         def think() -> None:
-            if not self.weather.is_calm:
+            if not self.weather.is_calm and mine == self._thoughts:
                 self._people.change_mind(self._minds)
                 self._people_think()
 
