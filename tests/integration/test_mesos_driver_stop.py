@@ -116,7 +116,7 @@ def test_while_events_keep_coming() -> None:
         assert first.wait(PATIENCE_S)
         stopper = threading.Thread(target=lambda: driven.driver.stop(failover=True))
         stopper.start()
-        assert driven.driver._stopping.wait(PATIENCE_S)
+        assert driven.driver._link._stopping.wait(PATIENCE_S)
         stopping.set()
         stopper.join(PATIENCE_S)
         assert not event_threads()

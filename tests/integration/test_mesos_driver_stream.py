@@ -9,7 +9,7 @@ import pytest
 from mesos_driving import IMPATIENT, QUICK, driving, subscribed_to
 from scripted_master import PATIENCE_S, Mailbox, ScriptedMaster, framed, rescind, subscribed
 
-from headgate.adapters.mesos_http import reconnect_delay_s
+from headgate.adapters.mesos_link import reconnect_delay_s
 from headgate.adapters.mesos_subscription import Timing
 from headgate.errors import MasterUnavailable
 from headgate.model.call import Framework, Revive, Suppress, UpdateFramework
@@ -314,7 +314,7 @@ def test_only_a_subscription_that_held_starts_the_waits_anew(monkeypatch: pytest
         failures.append(count)
         return 0.0
 
-    monkeypatch.setattr("headgate.adapters.mesos_http.reconnect_delay_s", noted)
+    monkeypatch.setattr("headgate.adapters.mesos_link.reconnect_delay_s", noted)
     with ScriptedMaster() as master, driving(master) as driven:
         for n, held_s in enumerate([0.0, QUICK.settled_s / 2, QUICK.settled_s * 2, 0.0], start=1):
             stream = master.next_subscribe()

@@ -23,6 +23,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 READ_BYTES = 256 * 1024
 ERROR_BODY_BYTES = 4096
 ERROR_TEXT_MAX = 500
+UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +31,29 @@ class Access:
     """How to be let in.
 
     `auth` adds credentials to a request; `verify` is whether, or with the certificates of which file, the server's
-    certificate is checked.
+    certificate is checked; `client_certificate` is the files of ours and of its key, for servers that ask for one.
     """
 
     auth: AuthBase | None = field(default=None, repr=False)
     verify: bool | str = True
+    client_certificate: tuple[str, str] | None = None
+
+
+class RenewableAuth(AuthBase):
+    """Credentials that may have lost their force before we know, such as a token that somebody has revoked."""
+
+    def renew(self, refused: requests.PreparedRequest) -> bool:
+        """After a 401: whether there are now other credentials than those that this request brought.
+
+        Raises:
+            Broken: they cannot be had at the moment.
+            LoginRefused: nor later.
+        """
+        raise NotImplementedError
+
+
+class LoginRefused(Exception):
+    """Whoever gives out the credentials will not give them to us until somebody mends something."""
 
 
 class Broken(Exception):
@@ -55,6 +74,7 @@ class InterruptibleSession:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = access.verify
+        self._session.cert = access.client_certificate
         self._session.headers["User-Agent"] = "headgate"
         adapter = _Adapter(self._opened)
         self._session.mount("http://", adapter)
@@ -71,9 +91,23 @@ class InterruptibleSession:
     ) -> requests.Response:
         """The answer, its body unread.  `timeout` is (to connect, to wait for each piece of the answer), in seconds.
 
+        A request that is answered with 401 has had no effect; it is made once more if `auth` has other credentials.
+
         Raises:
             Broken: no answer; whether the request arrived is unknown.
+            LoginRefused: there are no credentials to be had for it; it was not made.
         """
+        response = self._post(url, body, headers, auth, timeout)
+        if response.status_code != UNAUTHORIZED or not isinstance(auth, RenewableAuth):
+            return response
+        if not auth.renew(response.request):
+            return response
+        response.close()
+        return self._post(url, body, headers, auth, timeout)
+
+    def _post(
+        self, url: str, body: bytes, headers: dict[str, str], auth: AuthBase | None, timeout: tuple[float, float]
+    ) -> requests.Response:
         try:
             return self._session.post(
                 url, data=body, headers=headers, auth=auth, timeout=timeout, stream=True, allow_redirects=False

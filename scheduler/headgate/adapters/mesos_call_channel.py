@@ -5,11 +5,20 @@ Source: the order of checks in `Http::scheduler` of Mesos's `src/master/http.cpp
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 import requests
 
-from headgate.adapters.interruptible_http import Access, Broken, InterruptibleSession, error_text, finish
+from headgate.adapters.interruptible_http import (
+    UNAUTHORIZED,
+    Access,
+    Broken,
+    InterruptibleSession,
+    LoginRefused,
+    error_text,
+    finish,
+)
 from headgate.adapters.mesos_subscription import JSON_HEADERS, STREAM_ID, Subscription, Timing
 from headgate.errors import CallRejected, MasterUnavailable
 
@@ -29,13 +38,16 @@ class SubscriptionLost(MasterUnavailable):
 
 
 class CallChannel:
-    """Posts calls on connections of their own, for the stream has one to itself.  One call at a time."""
+    """Posts calls on connections of their own, for the stream has one to itself.  Any thread; one call at a time."""
 
     def __init__(self, subscription: Subscription, access: Access, timing: Timing) -> None:
         self._session = InterruptibleSession(access)
         self._url = subscription.url
         self._auth = access.auth if subscription.trusted else None
-        self._headers = {**JSON_HEADERS, STREAM_ID: subscription.stream_id}
+        self._headers = dict(JSON_HEADERS)
+        if subscription.stream_id is not None:
+            self._headers[STREAM_ID] = subscription.stream_id
+        self._posting = threading.Lock()
         self._timeout = (timing.connect_s, timing.answer_s)
 
     def post(self, kind: str, body: bytes) -> None:
@@ -48,16 +60,19 @@ class CallChannel:
             MasterUnavailable: no answer, or none of a leading master; the outcome is unknown.
             CallRejected: the call itself is not acceptable.
         """
-        try:
-            response = self._session.post(
-                self._url, body, headers=self._headers, auth=self._auth, timeout=self._timeout
-            )
-        except Broken as problem:
-            raise MasterUnavailable(f"{kind}: no answer from {self._url}: {problem}") from problem
-        try:
-            self._check(kind, response)
-        finally:
-            response.close()
+        with self._posting:
+            try:
+                response = self._session.post(
+                    self._url, body, headers=self._headers, auth=self._auth, timeout=self._timeout
+                )
+            except Broken as problem:
+                raise MasterUnavailable(f"{kind}: no answer from {self._url}: {problem}") from problem
+            except LoginRefused as problem:
+                raise CallRejected(f"{kind}: {problem}", status=UNAUTHORIZED) from problem
+            try:
+                self._check(kind, response)
+            finally:
+                response.close()
 
     def interrupt(self) -> None:
         """End a call under way, and any later one; any thread."""

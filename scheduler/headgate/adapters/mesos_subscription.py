@@ -15,11 +15,10 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from headgate.adapters.interruptible_http import Access, Broken, InterruptibleSession, error_text
+from headgate.adapters.interruptible_http import Access, Broken, InterruptibleSession, LoginRefused, error_text
 from headgate.adapters.mesos_detection import Masters, origin_of
 from millstream.contract import recordio
 
-PATH: Final = "/api/v1/scheduler"
 HOPS_MAX: Final = 5
 STREAM_ID: Final = "Mesos-Stream-Id"
 JSON_HEADERS: Final = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -45,6 +44,19 @@ class Timing:
     settled_s: float = 15.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """One of Mesos's v1 APIs: where it answers, and whether its streams have ids that calls must name."""
+
+    path: str
+    stream_ids: bool
+
+
+SCHEDULER_API: Final = Api(path="/api/v1/scheduler", stream_ids=True)
+EXECUTOR_API: Final = Api(path="/api/v1/executor", stream_ids=False)
+OPERATOR_API: Final = Api(path="/api/v1", stream_ids=False)
+
+
 class TryLater(Exception):
     """No subscription now, but there may be one later: no leader, a leader that recovers, a network that fails."""
 
@@ -54,10 +66,16 @@ class Denied(Exception):
 
 
 class Subscription:
-    """A stream that has been granted.  `url` is the leader's endpoint, for the calls."""
+    """A stream that has been granted.  `url` is the leader's endpoint for the calls, and `stream_id` goes with them."""
 
     def __init__(
-        self, session: InterruptibleSession, response: requests.Response, *, url: str, trusted: bool, stream_id: str
+        self,
+        session: InterruptibleSession,
+        response: requests.Response,
+        *,
+        url: str,
+        trusted: bool,
+        stream_id: str | None,
     ) -> None:
         self._session = session
         self._response = response
@@ -90,7 +108,7 @@ class Subscription:
 
 
 def subscribe(
-    session: InterruptibleSession, masters: Masters, access: Access, timing: Timing, body: bytes
+    session: InterruptibleSession, masters: Masters, api: Api, access: Access, timing: Timing, body: bytes
 ) -> Subscription:
     """Ask the master that is next in turn, and those it redirects to.
 
@@ -103,7 +121,7 @@ def subscribe(
     base = masters.next()
     if base is None:
         raise TryLater("no Mesos master is known yet")
-    url = base + PATH
+    url = base + api.path
     seen: list[str] = []
     while len(seen) <= HOPS_MAX:
         seen.append(url)
@@ -111,7 +129,7 @@ def subscribe(
         response = _ask(session, url, access, timing, body, trusted=trusted)
         if response.status_code == 200:
             stream_id = response.headers.get(STREAM_ID)
-            if stream_id is None:
+            if stream_id is None and api.stream_ids:
                 raise TryLater(f"{url} answered without {STREAM_ID}: is it a Mesos master?")
             return Subscription(session, response, url=url, trusted=trusted, stream_id=stream_id)
         if response.status_code not in _REDIRECTS:
@@ -135,6 +153,8 @@ def _ask(
         )
     except Broken as problem:
         raise TryLater(f"{_brief(url)}: {problem}") from problem
+    except LoginRefused as problem:
+        raise Denied(str(problem)) from problem
 
 
 def _target(url: str, response: requests.Response) -> str:

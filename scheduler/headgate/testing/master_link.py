@@ -16,7 +16,7 @@ import msgspec
 from headgate.adapters.mesos_codec import encode_call, encode_subscribe
 from headgate.adapters.mesos_codec_events import EventDecoder
 from headgate.adapters.mesos_codec_resources import ReservedPart
-from headgate.adapters.mesos_http import reconnect_delay_s
+from headgate.adapters.mesos_link import reconnect_delay_s
 from headgate.adapters.mesos_subscription import Timing
 from headgate.errors import CallRejected, MasterUnavailable
 from headgate.model.call import Call, Framework, Revive, Suppress, UpdateFramework
