@@ -30,6 +30,7 @@ from headgate.model.job import (
     Program,
     Restart,
     Scaling,
+    Strategy,
     Workers,
 )
 from headgate.model.resources import Request, thousandths
@@ -99,9 +100,15 @@ def _request(
     return Request(cpus_m=cpus_m, mem_m=mem_m, disk_m=disk_m, gpus_m=gpus * 1000)
 
 
-def _workers(*, min: int = 1, max: int | None = None, initial: int | None = None) -> Workers:  # noqa: A002
+def _workers(
+    *,
+    min: int = 1,  # noqa: A002
+    max: int | None = None,  # noqa: A002
+    initial: int | None = None,
+    gang: bool = False,
+) -> Workers:
     first = min if initial is None else initial
-    return Workers(min=min, max=first if max is None else max, initial=first)
+    return Workers(min=min, max=first if max is None else max, initial=first, gang=gang)
 
 
 def _container(*, fetch: tuple[FetchUri, ...] = (), **fields: Any) -> tuple[Container, tuple[FetchUri, ...]]:
@@ -188,6 +195,9 @@ _WORKERS: Final = section(
         "min": Field(whole(least=1, most=100_000), "There are never fewer."),
         "max": Field(whole(least=1, most=100_000), "There are never more; by default as many as at first."),
         "initial": Field(whole(least=1, most=100_000), "How many there are at first; by default the minimum."),
+        "gang": Field(
+            flag(), "Whether the first workers start all at once, over as many agents as it takes, or not at all."
+        ),
     },
 )
 
@@ -265,6 +275,10 @@ _JOB: Final = section(
         "workers": Field(_WORKERS, "How many workers there may be."),
         "rate_limit": Field(number(), "Records per second and worker; null: as fast as it goes.", nullable=True),
         "placement": Field(list_of(_PLACEMENT), "Where workers may go, or would rather."),
+        "strategy": Field(
+            choice(Strategy),
+            "Of the agents that fit: pack takes the fullest, spread the one with the fewest workers of the job.",
+        ),
         "checkpoint": Field(_CHECKPOINT, "Where and how often state is kept."),
         "delivery": Field(choice(Delivery), "What becomes of a record's effects when a worker dies."),
         "scaling": Field(_SCALING, "How the number of workers follows the backlog."),

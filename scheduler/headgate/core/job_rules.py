@@ -38,10 +38,31 @@ def backoff_in_order(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
         )
 
 
+_PATTERN_MAX: Final = 256
+_BEYOND_RE2: Final = re.compile(r"(?<!\\)(\(\?(<?[=!]|P=|\(|>)|\\[1-9])")
+"""Look-around, back-references, conditions, atomic groups: RE2, which the master matches with, has none of them."""
+
+
+def _pattern_problem(pattern: str) -> str | None:
+    if len(pattern) > _PATTERN_MAX:
+        return f"a regular expression of {len(pattern)} characters; write at most {_PATTERN_MAX}"
+    try:
+        re.compile(pattern)
+    except re.error as problem:
+        return f"'{pattern}' is not a regular expression: {problem}"
+    beyond = _BEYOND_RE2.search(pattern)
+    if beyond:
+        return (
+            f"'{pattern}' uses {beyond.group()}, which the regular expressions of Mesos (RE2) do not have; "
+            "write it without look-around and back-references"
+        )
+    return None
+
+
 _WITH_VALUE: Final = {
     Operator.LIKE: "a regular expression the attribute must match",
     Operator.UNLIKE: "a regular expression the attribute must not match",
-    Operator.IS: "the text the attribute must equal",
+    Operator.IS: "the text or number the attribute must be or, if it is a set or ranges, contain",
     Operator.MAX_PER: "how many workers may share one value of the attribute",
 }
 
@@ -54,10 +75,9 @@ def operator_has_value(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
     elif operator is Operator.UNIQUE and value is not None:
         yield ("value",), "unique takes no value; leave it out"
     elif value is not None and operator in (Operator.LIKE, Operator.UNLIKE):
-        try:
-            re.compile(value)
-        except re.error as problem:
-            yield ("value",), f"'{value}' is not a regular expression: {problem}"
+        problem = _pattern_problem(value)
+        if problem is not None:
+            yield ("value",), problem
     elif (
         value is not None
         and operator in (Operator.MAX_PER, Operator.GROUP_BY)

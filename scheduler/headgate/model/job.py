@@ -47,7 +47,8 @@ class Placement:
     """One constraint.  Without `weight` it is a rule; with one it is a wish that counts that much in the ranking.
 
     `attribute` is an agent attribute, or `hostname`, `@region`, `@zone`.  `value` is what the operator compares with:
-    a regular expression (like, unlike), a text (is, cluster), a number (max_per, group_by: at least so many groups).
+    a regular expression (like, unlike), a text or number (is, cluster), a count (max_per, group_by: at least so many
+    groups).  What each means for each kind of attribute is `core.attributes`'.
     """
 
     attribute: str
@@ -56,13 +57,26 @@ class Placement:
     weight: float | None = None
 
 
+class Strategy(Enum):
+    """Which of the agents that fit is taken."""
+
+    PACK = "pack"
+    """The fullest: whole agents stay free for what needs them."""
+    SPREAD = "spread"
+    """The one with the fewest workers of the job, of these the emptiest: a lost agent takes few workers with it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """How many workers there may be, and how many there are before anything is known."""
+    """How many workers there may be, and how many there are before anything is known.
+
+    `gang`: while the job has no task at all, its workers are started all at once or not at all.
+    """
 
     min: int = 1
     max: int = 1
     initial: int = 1
+    gang: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +116,22 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """A worker keeps its resources, and a persistent volume if `volume_m` > 0, on its agent from attempt to attempt.
+
+    `volume_m` is in thousandths of a MiB; `path` is where the volume appears in the sandbox.  When the agent has not
+    offered them for `abandon_after_s` while the worker waits, the worker starts elsewhere, without the data.
+    """
+
+    volume_m: int = 0
+    path: str = ""
+    abandon_after_s: float = 600.0
+
+    def __post_init__(self) -> None:
+        assert (self.volume_m > 0) == bool(self.path), self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upgrade:
     """How a new version replaces an old one."""
 
@@ -127,9 +157,13 @@ class JobSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     worker: Request = DEFAULT_REQUEST
+    keep: Keep | None = None
+    revocable: bool = False
+    """Workers above `workers.min` run on revocable resources, and on no others."""
     workers: Workers = field(default_factory=Workers)
     rate_limit: float | None = None
     placement: tuple[Placement, ...] = ()
+    strategy: Strategy = Strategy.PACK
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     delivery: Delivery = Delivery.EXACTLY_ONCE
     scaling: Scaling = field(default_factory=Scaling)

@@ -113,7 +113,7 @@ def test_null_means_the_default_where_the_default_is_nothing() -> None:
         ("workers: {max: 0}", "workers.max: 0 is out of bounds; write a whole number from 1 to 100000"),
         ("wrkers: {}", "wrkers: unknown field; did you mean workers?"),
         ("workers: {maxi: 2}", "workers.maxi: unknown field; did you mean max?"),
-        ("workers: {zzz: 2}", "workers.zzz: unknown field; there are: min, max, initial"),
+        ("workers: {zzz: 2}", "workers.zzz: unknown field; there are: min, max, initial, gang"),
         ("workers: 3", "workers: 3 is not a mapping; write its fields, such as min, max, one per line as name: value"),
         ("workers:", "workers: has no value; give it one, or leave the line out"),
         ("worker: {mem: 1GiBB}", "worker.mem: '1GiBB' is not an amount; write 512MiB or 1GiB"),
@@ -150,6 +150,15 @@ def test_null_means_the_default_where_the_default_is_nothing() -> None:
         (
             "placement: [{attribute: rack, operator: like, value: '('}]",
             "placement[0].value: '(' is not a regular expression: missing ), unterminated subpattern at position 0",
+        ),
+        (
+            "placement: [{attribute: rack, operator: like, value: 'r(?=1)'}]",
+            "placement[0].value: 'r(?=1)' uses (?=, which the regular expressions of Mesos (RE2) do not have; "
+            "write it without look-around and back-references",
+        ),
+        (
+            "strategy: spred",
+            "strategy: 'spred' is not one of the choices; did you mean spread?",
         ),
         (
             "placement: [{attribute: rack, operator: max_per, value: some}]",
