@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,8 @@ from headgate.simulator.clock import time_of_day
 from headgate.simulator.cluster import Cluster, Life
 from headgate.simulator.master import Master, MasterSettings, Registry
 from headgate.simulator.messages import (
+    CheckTask,
+    Json,
     LinkVolumes,
     Output,
     RemoveVolume,
@@ -28,6 +31,7 @@ from headgate.simulator.messages import (
     StreamEvent,
 )
 from headgate.simulator.ports import AgentModel
+from headgate.simulator.probes import Probes
 from headgate.simulator.processes import (
     Failed,
     Processes,
@@ -90,6 +94,7 @@ class Driver:
         self._epoch = time_of_day() - self._loop.time()
         self._streams = Streams()
         self._processes = Processes(self._hear)
+        self._probes = Probes(self._processes)
         self._names = {settings.address: name for name, settings in plan.agents.items()}
         self._addresses = {name: address for address, name in self._names.items()}
         self._containers: dict[str, tuple[str, StartContainer]] = {}
@@ -125,6 +130,7 @@ class Driver:
         for port in (self._master_port, *self._ports.values()):
             port.application.gate.set()
             await port.listener.kill()
+        await self._probes.close()
         await self._processes.close()
 
     # --- what can be done to it ----------------------------------------------------------------------------------
@@ -268,6 +274,8 @@ class Driver:
                 if isinstance(output, StartContainer):
                     self._containers[output.container_id] = (address, output)
                     self._processes.start(output, work_dir)
+                elif isinstance(output, CheckTask):
+                    self._probes.perform(output, work_dir, partial(self._checked, address, output.check_id))
                 elif isinstance(output, LinkVolumes):
                     link_volumes(output, work_dir)
                 else:
@@ -291,10 +299,17 @@ class Driver:
 
     def _hear(self, event: ProcessEvent) -> None:
         """A container began or ended; its agent is told."""
+        if self._probes.heard(event):
+            return
         address, _ = self._containers[event.container_id]
         if not isinstance(event, Started):
             del self._containers[event.container_id]
         self._cluster.tell_agent(address, lambda agent, at: _report(event, agent, at), self.now())
+        self._settle()
+
+    def _checked(self, address: str, check_id: str, outcome: Json | None) -> None:
+        """A check was performed; the agent that asked, or its successor, is told."""
+        self._cluster.tell_agent(address, lambda agent, at: agent.checked(check_id, outcome, now=at), self.now())
         self._settle()
 
 

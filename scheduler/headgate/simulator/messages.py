@@ -101,6 +101,21 @@ class SignalContainer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTask:
+    """Perform a check of a task once, within `timeout_s` (0: without limit); `checked` on the agent takes the result.
+
+    `command` is the process of a check of kind COMMAND; HTTP and TCP go to `target["port"]` of the local host.
+    """
+
+    agent_id: str
+    check_id: str
+    kind: str
+    target: Json
+    timeout_s: float
+    command: StartContainer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkVolumes:
     """Put volumes into the sandbox of a container that runs; links that are there already are no error."""
 
@@ -117,7 +132,7 @@ class RemoveVolume:
     volume: str
 
 
-Output: TypeAlias = StreamEvent | StreamEnd | StartContainer | SignalContainer | LinkVolumes | RemoveVolume
+Output: TypeAlias = StreamEvent | StreamEnd | StartContainer | SignalContainer | CheckTask | LinkVolumes | RemoveVolume
 
 
 # --- agent → master ----------------------------------------------------------------------------------------------
@@ -401,5 +416,5 @@ class SendToMaster:
 
 MasterOutput: TypeAlias = StreamEvent | StreamEnd | SendToAgent
 AgentOutput: TypeAlias = (
-    StreamEvent | StreamEnd | StartContainer | SignalContainer | LinkVolumes | RemoveVolume | SendToMaster
+    StreamEvent | StreamEnd | StartContainer | SignalContainer | CheckTask | LinkVolumes | RemoveVolume | SendToMaster
 )

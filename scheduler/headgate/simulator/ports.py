@@ -86,6 +86,13 @@ class AgentModel(Protocol):
     def container_exited(self, container_id: str, wait_status: int, *, now: float) -> None:
         """The process ended; `wait_status` is the raw status of wait(2)."""
 
+    def checked(self, check_id: str, outcome: Json | None, *, now: float) -> None:
+        """A check that was asked for (`CheckTask`) has been performed.
+
+        `outcome` is the body of a CheckStatusInfo, such as `{"tcp": {"succeeded": true}}`; None without a result in
+        time.
+        """
+
     def tick(self, *, now: float) -> None:
         """Do what is due: resent updates, executor timeouts, kill grace."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from headgate.simulator.cluster import Cluster, Life
 from headgate.simulator.messages import (
+    CheckTask,
     Json,
     LinkVolumes,
     Output,
@@ -110,8 +111,8 @@ class Containers:
                             worker.link.receive(output.event)
                         else:
                             worker.process.after(0.0, worker.link.broken)
-            case LinkVolumes() | RemoveVolume():
-                raise AssertionError(f"workers have no volumes: {output}")
+            case LinkVolumes() | RemoveVolume() | CheckTask():
+                raise AssertionError(f"workers have neither volumes nor checks: {output}")
 
     def call(self, address: str, call: Json, answered: Answered) -> bool:
         """A call of the Executor API, at once if the agent runs; False: it is dead."""

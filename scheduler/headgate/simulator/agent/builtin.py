@@ -43,7 +43,23 @@ class Exit:
     wait_status: int
 
 
-Act: TypeAlias = SendUpdate | StartTask | SignalTask | Exit
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerformCheck:
+    """Perform a check of the task in a container; `checked` is told its result.
+
+    `target` is the CommandInfo of a check of kind COMMAND, else where to look (`port`, `path`, `scheme`, …).  A
+    timeout of 0 is none.
+    """
+
+    check_id: str
+    container_id: str
+    task: Json
+    kind: str
+    target: Json
+    timeout_s: float
+
+
+Act: TypeAlias = SendUpdate | StartTask | SignalTask | PerformCheck | Exit
 
 
 class BuiltinExecutor(Protocol):
@@ -60,6 +76,9 @@ class BuiltinExecutor(Protocol):
 
     def container_exited(self, container_id: str, status: int, *, now: float) -> list[Act]:
         """The process of a task has ended, with this raw wait status."""
+
+    def checked(self, check_id: str, outcome: Json | None, *, now: float) -> list[Act]:
+        """A check has been performed; `outcome` is the body of a CheckStatusInfo, None without a result in time."""
 
     def tick(self, *, now: float) -> list[Act]:
         """Do what is due."""

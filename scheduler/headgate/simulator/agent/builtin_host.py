@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headgate.simulator.agent import containers, executor_end, status_flow
-from headgate.simulator.agent.builtin import Act, Exit, SendUpdate, SignalTask, StartTask
+from headgate.simulator.agent.builtin import Act, Exit, PerformCheck, SendUpdate, SignalTask, StartTask
 from headgate.simulator.agent.records import ExecutorRecord, FrameworkRecord
 from headgate.simulator.agent.state import AgentState
 from headgate.simulator.messages import SignalContainer
@@ -43,6 +43,13 @@ def perform(
                 if container_id in executor.live:
                     state.outbox.append(
                         SignalContainer(agent_id=state.id, container_id=container_id, signal=int(number))
+                    )
+            case PerformCheck():
+                if act.container_id in executor.live:
+                    state.outbox.append(
+                        containers.of_check(
+                            executor, act, framework=framework.info, agent_id=state.id, settings=state.settings
+                        )
                     )
             case Exit(wait_status=status):
                 for container_id in sorted(executor.live):

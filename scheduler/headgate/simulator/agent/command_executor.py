@@ -15,6 +15,7 @@ from random import Random
 
 from headgate.simulator.agent import durations, identifiers, wait_status
 from headgate.simulator.agent.builtin import Act, Exit, SendUpdate, SignalTask, first_check_status
+from headgate.simulator.agent.checks import TaskChecks
 from headgate.simulator.agent.task_states import has_capability
 from headgate.simulator.messages import Json
 
@@ -36,7 +37,9 @@ class CommandExecutor:
         self._randomness = randomness
         self._framework: Json = {}
         self._task: Json | None = None
-        self._overdue = False
+        self._checks: TaskChecks | None = None
+        self._known: Json = {}
+        self._overdue = self._unhealthy = False
         self._ended = False
         self._killed_at: float | None = None
         self._escalate_at: float | None = None
@@ -69,10 +72,23 @@ class CommandExecutor:
         if self._task is None or self._ended:
             return []
         self._ended = True
+        self._checks = None
         self._escalate_at = self._complete_by = None
         self._exit_at = now + LINGER_S
         # Between this executor and its task there is a launcher that ends with code 1 if there is no such program.
         return [self._end_of_task(256 if status == wait_status.MISSING_PROGRAM else status, now=now)]
+
+    def checked(self, check_id: str, outcome: Json | None, *, now: float) -> list[Act]:
+        """A check of the task has been performed."""
+        acts: list[Act] = []
+        for finding in self._checks.concluded(check_id, outcome, now=now) if self._checks else ():
+            assert self._task is not None
+            self._known |= finding.fields
+            acts.append(self._update("TASK_RUNNING", self._task, reason=finding.reason, more=self._known, now=now))
+            if finding.kill:
+                self._unhealthy = True
+                acts += self._kill(self._grace_s(), now=now)
+        return acts
 
     def tick(self, *, now: float) -> list[Act]:
         """Do what is due."""
@@ -86,11 +102,12 @@ class CommandExecutor:
         if self._escalate_at is not None and self._escalate_at <= now:
             self._escalate_at = None
             return [SignalTask(container_id=self._container_id, signal=signal.SIGKILL)]
-        return []
+        return [*self._checks.due(now=now)] if self._checks else []
 
     def wake_at(self) -> float | None:
         """When `tick` is due next."""
-        times = (self._exit_at, self._complete_by, self._escalate_at)
+        checks_at = self._checks.wake_at() if self._checks else None
+        times = (self._exit_at, self._complete_by, self._escalate_at, checks_at)
         return min((at for at in times if at is not None), default=None)
 
     # --- launch and end ------------------------------------------------------------------------------------------
@@ -103,6 +120,7 @@ class CommandExecutor:
         limit_s = durations.seconds(task["max_completion_time"]) if "max_completion_time" in task else 0.0
         if limit_s > 0:
             self._complete_by = now + limit_s
+        self._checks = TaskChecks.of(task, self._container_id, now=now)
         return [self._update("TASK_STARTING", task, now=now), self._update("TASK_RUNNING", task, now=now)]
 
     def _end_of_task(self, status: int, *, now: float) -> SendUpdate:
@@ -115,7 +133,8 @@ class CommandExecutor:
         else:
             state = "TASK_FINISHED" if wait_status.succeeded(status) else "TASK_FAILED"
         message = f"Command {wait_status.describe(status)}"
-        return self._update(state, self._task, message=message, reason=reason, now=now)
+        more = {"healthy": False} if self._unhealthy else {}
+        return self._update(state, self._task, message=message, reason=reason, more=more, now=now)
 
     # --- kill ----------------------------------------------------------------------------------------------------
 
@@ -131,7 +150,7 @@ class CommandExecutor:
             if self._escalate_at is not None:
                 self._escalate_at = min(self._escalate_at, max(now, self._killed_at + grace_s))
             return []
-        self._complete_by = None
+        self._complete_by = self._checks = None
         self._killed_at = now
         self._escalate_at = now + max(0.0, grace_s)
         acts: list[Act] = []
@@ -145,7 +164,14 @@ class CommandExecutor:
         return self._kill(self._shutdown_grace_s - SHUTDOWN_MARGIN_S, now=now)
 
     def _update(
-        self, state: str, task: Json, *, now: float, message: str | None = None, reason: str | None = None
+        self,
+        state: str,
+        task: Json,
+        *,
+        now: float,
+        message: str | None = None,
+        reason: str | None = None,
+        more: Json | None = None,
     ) -> SendUpdate:
         status: Json = {"task_id": task["task_id"], "state": state}
         if message is not None:
@@ -156,4 +182,4 @@ class CommandExecutor:
         status["executor_id"] = {"value": self._executor_id}
         status["timestamp"] = now
         status["uuid"] = identifiers.update_uuid(self._randomness)
-        return SendUpdate(status={**status, **first_check_status(task)})
+        return SendUpdate(status={**status, **first_check_status(task), **(more or {})})

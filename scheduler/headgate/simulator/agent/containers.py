@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headgate.simulator.agent import durations, environment
+from headgate.simulator.agent.builtin import PerformCheck
 from headgate.simulator.agent.records import ExecutorRecord
 from headgate.simulator.agent.settings import AgentSettings
-from headgate.simulator.messages import Json, SandboxLink, StartContainer
+from headgate.simulator.messages import CheckTask, Json, SandboxLink, StartContainer
 from headgate.simulator.resources import Kind, Resources
 
 OVERHEAD = {"cpus": 0.1, "mem": 32.0}
@@ -101,6 +102,40 @@ def of_nested_task(
         user=executor.info.get("command", {}).get("user") or framework.get("user"),
         links=links((task,)),
         agent_id=agent_id,
+    )
+
+
+def of_check(
+    executor: ExecutorRecord, order: PerformCheck, *, framework: Json, agent_id: str, settings: AgentSettings
+) -> CheckTask:
+    """A check as the edge performs it; a command runs beside the task, with its environment."""
+    command = None
+    if order.kind == "COMMAND":
+        variables = environment.of_nested_task(task=order.task, settings=settings)
+        path = executor.sandbox
+        if executor.command:
+            own = environment.of_executor(
+                executor=executor.info, framework=framework, agent_id=agent_id, settings=settings
+            )
+            variables = environment.of_command_task(executor_environment=own, task=order.task)
+        else:
+            path = f"{executor.sandbox}/containers/{order.container_id}"
+        command = _start(
+            order.target,
+            container_id=order.check_id,
+            sandbox_path=path,
+            variables={**variables, **environment.of_command(order.target)},
+            user=executor.info.get("command", {}).get("user") or framework.get("user"),
+            links=(),
+            agent_id=agent_id,
+        )
+    return CheckTask(
+        agent_id=agent_id,
+        check_id=order.check_id,
+        kind=order.kind,
+        target=order.target,
+        timeout_s=order.timeout_s,
+        command=command,
     )
 
 

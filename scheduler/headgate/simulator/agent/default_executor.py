@@ -10,11 +10,12 @@ Source: src/launcher/default_executor.cpp of Mesos.
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from headgate.simulator.agent import durations, identifiers, wait_status
 from headgate.simulator.agent.builtin import Act, Exit, SendUpdate, SignalTask, StartTask, first_check_status
+from headgate.simulator.agent.checks import TaskChecks
 from headgate.simulator.agent.task_states import TERMINAL, has_capability
 from headgate.simulator.messages import Json
 
@@ -38,6 +39,8 @@ class _Child:
     overdue: bool = False
     escalate_at: float | None = None
     complete_by: float | None = None
+    checks: TaskChecks | None = None
+    known: Json = field(default_factory=dict)
 
     @property
     def task_id(self) -> str:
@@ -54,7 +57,7 @@ class DefaultExecutor:
         self._framework: Json = {}
         self._children: dict[str, _Child] = {}
         self._unacknowledged: set[str] = set()
-        self._shutting_down = False
+        self._shutting_down = self._unhealthy = False
         self._exit_at: float | None = None
 
     def receive(self, event: Json, *, now: float) -> list[Act]:
@@ -96,6 +99,19 @@ class DefaultExecutor:
         child.exited = status
         return self._ended(child, now=now) if child.announced else []
 
+    def checked(self, check_id: str, outcome: Json | None, *, now: float) -> list[Act]:
+        """A check of a task has been performed."""
+        child = self._child_in(check_id.rpartition(".")[0])
+        acts: list[Act] = []
+        for finding in child.checks.concluded(check_id, outcome, now=now) if child and child.checks else ():
+            assert child is not None
+            child.known |= finding.fields
+            acts.append(self._update("TASK_RUNNING", child, reason=finding.reason, more=child.known, now=now))
+            if finding.kill:
+                self._unhealthy = True
+                acts += self._kill(child, _grace_s(child), now=now)
+        return acts
+
     def tick(self, *, now: float) -> list[Act]:
         """Do what is due."""
         if self._exit_at is not None and self._exit_at <= now:
@@ -110,11 +126,17 @@ class DefaultExecutor:
             elif child.escalate_at is not None and child.escalate_at <= now:
                 child.escalate_at = None
                 acts.append(SignalTask(container_id=child.container_id, signal=signal.SIGKILL))
+            if child.checks is not None:
+                acts += child.checks.due(now=now)
         return acts
 
     def wake_at(self) -> float | None:
         """When `tick` is due next."""
-        times = [at for child in self._children.values() for at in (child.complete_by, child.escalate_at)]
+        times = [
+            at
+            for child in self._children.values()
+            for at in (child.complete_by, child.escalate_at, child.checks.wake_at() if child.checks else None)
+        ]
         return min((at for at in (*times, self._exit_at) if at is not None), default=None)
 
     # --- launch --------------------------------------------------------------------------------------------------
@@ -143,6 +165,7 @@ class DefaultExecutor:
                 limit = child.task.get("max_completion_time")
                 if limit is not None and durations.seconds(limit) > 0:
                     child.complete_by = now + durations.seconds(limit)
+                child.checks = TaskChecks.of(child.task, child.container_id, now=now)
                 acts.append(self._update("TASK_RUNNING", child, now=now))
         if self._shutting_down:
             for child in children:
@@ -156,7 +179,8 @@ class DefaultExecutor:
 
     def _ended(self, child: _Child, *, now: float) -> list[Act]:
         state, reason, message = _verdict(child)
-        acts: list[Act] = [self._update(state, child, message=message, reason=reason, now=now)]
+        more = {"healthy": False} if self._unhealthy else {}
+        acts: list[Act] = [self._update(state, child, message=message, reason=reason, more=more, now=now)]
         if not self._shutting_down and state in ("TASK_FAILED", "TASK_KILLED"):
             for task_id in child.group:
                 other = self._children.get(task_id)
@@ -183,15 +207,13 @@ class DefaultExecutor:
         if self._shutting_down or child is None or child.killing:
             return []
         grace_s = durations.grace_period_s(kill.get("kill_policy"))
-        if grace_s is None:
-            grace_s = durations.grace_period_s(child.task.get("kill_policy"))
-        return self._kill(child, KILL_GRACE_S if grace_s is None else grace_s, now=now)
+        return self._kill(child, _grace_s(child) if grace_s is None else grace_s, now=now)
 
     def _kill(self, child: _Child, grace_s: float, *, now: float) -> list[Act]:
         if not child.launched or child.killing or child.exited is not None:
             return []
         child.killing = True
-        child.complete_by = None
+        child.complete_by = child.checks = None
         child.escalate_at = now + grace_s
         acts: list[Act] = []
         if not child.overdue and has_capability(self._framework, "TASK_KILLING_STATE"):
@@ -213,7 +235,14 @@ class DefaultExecutor:
         return next((child for child in self._children.values() if child.container_id == container_id), None)
 
     def _update(
-        self, state: str, child: _Child, *, now: float, message: str | None = None, reason: str | None = None
+        self,
+        state: str,
+        child: _Child,
+        *,
+        now: float,
+        message: str | None = None,
+        reason: str | None = None,
+        more: Json | None = None,
     ) -> SendUpdate:
         uuid = identifiers.update_uuid(self._randomness)
         self._unacknowledged.add(uuid)
@@ -228,8 +257,19 @@ class DefaultExecutor:
         status["uuid"] = uuid
         container = {"value": child.container_id, "parent": {"value": self._container_id}}
         return SendUpdate(
-            status={**status, "container_status": {"container_id": container}, **first_check_status(child.task)}
+            status={
+                **status,
+                "container_status": {"container_id": container},
+                **first_check_status(child.task),
+                **(more or {}),
+            }
         )
+
+
+def _grace_s(child: _Child) -> float:
+    """How long its kill policy, or nothing, leaves a task."""
+    grace_s = durations.grace_period_s(child.task.get("kill_policy"))
+    return KILL_GRACE_S if grace_s is None else grace_s
 
 
 def _verdict(child: _Child) -> tuple[str, str | None, str | None]:

@@ -204,6 +204,14 @@ class Agent:
             executor_end.end(self._state, framework, executor, wait_status, now=now)
         builtin_host.settle(self._state, now=now)
 
+    def checked(self, check_id: str, outcome: Json | None, *, now: float) -> None:
+        """A check was performed: the body of its CheckStatusInfo, None without a result in time."""
+        framework, executor = self._owner(check_id.rpartition(".")[0])
+        if framework is not None and executor is not None and executor.builtin is not None:
+            acts = executor.builtin.checked(check_id, outcome, now=now)
+            builtin_host.perform(self._state, framework, executor, acts, now=now)
+            builtin_host.settle(self._state, now=now)
+
     def _owner(self, container_id: str) -> tuple[FrameworkRecord | None, ExecutorRecord | None]:
         """The executor that has a living container."""
         for framework, executor in self._state.executors():
