@@ -21,7 +21,7 @@ from headgate.core.world import World
 from headgate.errors import BadJob, StaleLeader, StoreUnavailable, UnknownJob
 from headgate.mailbox import Mailbox
 from headgate.model.call import Acknowledge
-from headgate.model.command import Cancel, Command, Receipt, Scale, Submit
+from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Resume, Scale, Submit
 from headgate.model.event import MasterEvent
 from headgate.model.ids import FrameworkId, JobName
 from headgate.model.job import JobSpec
@@ -115,6 +115,18 @@ class Scheduler:
     def cancel(self, job: JobName) -> Future[Receipt]:
         """Stop a job.  UnknownJob."""
         return self._ask(Cancel(job=job))
+
+    def pause(self, job: JobName) -> Future[Receipt]:
+        """Let a job rest: its workers checkpoint and go.  UnknownJob."""
+        return self._ask(Pause(job=job))
+
+    def resume(self, job: JobName) -> Future[Receipt]:
+        """Let a job that rests go on.  UnknownJob."""
+        return self._ask(Resume(job=job))
+
+    def restart(self, job: JobName) -> Future[Receipt]:
+        """Replace a job's workers a few at a time.  BadJob while it rests, UnknownJob."""
+        return self._ask(Restart(job=job))
 
     def run(self, stop: threading.Event) -> None:
         """Tick whenever something has come or is due, until `stop` is set (and `wake` called).

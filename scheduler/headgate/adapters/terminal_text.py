@@ -27,6 +27,8 @@ _JOB_STYLES = {
     JobState.RUNNING: _GOOD,
     JobState.RESCALING: _BUSY,
     JobState.RECOVERING: _BAD,
+    JobState.PAUSING: _BUSY,
+    JobState.PAUSED: _OVER,
     JobState.DRAINING: _BUSY,
     JobState.CANCELLING: _BUSY,
     JobState.COMPLETED: _GOOD,

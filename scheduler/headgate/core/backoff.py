@@ -11,6 +11,8 @@ from headgate.model.job import Restart
 _DOUBLINGS_MAX: Final = 40
 """Far beyond any bound, and small enough not to overflow."""
 _SPREAD: Final = 0.2
+LOSS_MAX_S: Final = 30.0
+"""What is lost again and again before it runs is tried at least this often: it is no fault of the worker's."""
 
 
 def delay_s(restart: Restart, failures: int, failed: TaskId) -> float:
@@ -23,3 +25,12 @@ def delay_s(restart: Restart, failures: int, failed: TaskId) -> float:
     wait = min(restart.backoff_max_s, restart.backoff_s * 2.0 ** min(failures - 1, _DOUBLINGS_MAX))
     share = zlib.crc32(failed.encode()) / 0xFFFFFFFF
     return min(restart.backoff_max_s, wait * (1 - _SPREAD + 2 * _SPREAD * share))
+
+
+def loss_delay_s(restart: Restart, losses: int, lost: TaskId) -> float:
+    """Seconds to the next attempt after `losses` in a row that ended before they ran, through no fault of their own.
+
+    None after the first; then as after failures, but never long.  Without that an agent that drops whatever it is
+    given, and whose resources are offered again at once, would be asked once a second for ever.
+    """
+    return 0.0 if losses <= 1 else min(LOSS_MAX_S, delay_s(restart, losses - 1, lost))

@@ -8,7 +8,7 @@ from typing import Final
 
 from headgate.core.ledger import Ledger
 from headgate.errors import BadJob, UnknownJob
-from headgate.model.command import Cancel, Command, Receipt, Scale, Submit
+from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Resume, Scale, Submit
 from headgate.model.ids import JobName
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
@@ -26,7 +26,7 @@ def carry_out(ledger: Ledger, command: Command, checks: Checks, now: float) -> R
     """Write a command's wish into the records.
 
     Raises:
-        BadJob: the job, or the number of workers, cannot be accepted.
+        BadJob: the job, or the number of workers, cannot be accepted, or what is asked for makes no sense now.
         UnknownJob: there is no such job, or it is over.
     """
     match command:
@@ -36,6 +36,12 @@ def carry_out(ledger: Ledger, command: Command, checks: Checks, now: float) -> R
             return _scale(ledger, command, now)
         case Cancel():
             return _cancel(ledger, command.job, now)
+        case Pause():
+            return _pause(ledger, command.job, now)
+        case Resume():
+            return _resume(ledger, command.job, now)
+        case Restart():
+            return _restart(ledger, command.job, now)
 
 
 def _submit(ledger: Ledger, spec: JobSpec, checks: Checks, now: float) -> Receipt:
@@ -95,6 +101,53 @@ def _cancel(ledger: Ledger, name: JobName, now: float) -> Receipt:
         ledger.jobs[name] = replace(job, goal=Goal.CANCEL)
         ledger.say(now, NoteKind.STATE, "asked to stop", name)
     return Receipt(job=name, submission=job.submission, text=f"{name} is being stopped")
+
+
+def _pause(ledger: Ledger, name: JobName, now: float) -> Receipt:
+    job = _stays(_find(ledger, name), "pause")
+    if job.goal is Goal.RUN:
+        ledger.jobs[name] = replace(job, goal=Goal.PAUSE)
+        ledger.say(now, NoteKind.STATE, "asked to pause", name)
+    text = f"{name} is paused" if job.state is JobState.PAUSED else f"{name} is being paused; its state is kept"
+    return Receipt(job=name, submission=job.submission, text=text)
+
+
+def _resume(ledger: Ledger, name: JobName, now: float) -> Receipt:
+    job = _stays(_find(ledger, name), "resume")
+    if job.goal is Goal.RUN:
+        return Receipt(job=name, submission=job.submission, text=f"{name} is not paused; it is {job.state.value}")
+    ledger.jobs[name] = replace(job, goal=Goal.RUN, scaling=replace(job.scaling, up_since=None, down_since=None))
+    for number in range(job.workers):
+        _forgive(ledger, name, number)
+    ledger.say(now, NoteKind.STATE, "asked to go on", name)
+    return Receipt(job=name, submission=job.submission, text=f"{name} goes on with {job.workers} workers")
+
+
+def _restart(ledger: Ledger, name: JobName, now: float) -> Receipt:
+    job = _stays(_find(ledger, name), "restart")
+    if job.goal is Goal.PAUSE:
+        raise BadJob((f"{name} is {job.state.value}: resume it, and its workers are new ones anyway",))
+    for number in range(job.workers):
+        _forgive(ledger, name, number)
+        slot = ledger.worker(name, number)
+        ledger.put_worker(replace(slot, stale_below=slot.attempts))
+    ledger.say(now, NoteKind.STATE, f"asked to restart its {job.workers} workers", name)
+    at_once = max(1, job.spec.upgrade.max_unavailable)
+    text = f"{name}: {job.workers} workers are restarted, {at_once} at a time"
+    return Receipt(job=name, submission=job.submission, text=text)
+
+
+def _stays(job: JobRecord, verb: str) -> JobRecord:
+    """The job, unless it is about to end."""
+    if job.goal is Goal.CANCEL or job.state in (JobState.CANCELLING, JobState.DRAINING):
+        raise BadJob((f"{job.name} is about to end ({job.state.value}): there is nothing to {verb}",))
+    return job
+
+
+def _forgive(ledger: Ledger, name: JobName, number: int) -> None:
+    """Forget a slot's failures: a person has asked for another try, now."""
+    slot = ledger.worker(name, number)
+    ledger.put_worker(replace(slot, failures=0, losses=0, stuck=0, backoff_until=0.0))
 
 
 def _find(ledger: Ledger, name: JobName) -> JobRecord:

@@ -9,7 +9,7 @@ from headgate.core.ledger import Ledger
 from headgate.core.ownership import unconfirmed
 from headgate.model.ids import TaskId
 from headgate.model.measurements import Heard
-from headgate.model.record import Goal, JobRecord
+from headgate.model.record import Goal, JobRecord, JobState
 from headgate.model.task import Stage
 from millstream.contract.worker_spec import Until
 
@@ -18,10 +18,15 @@ def observed(ledger: Ledger, job: JobRecord, heard: Mapping[TaskId, Heard]) -> O
     """The first observation that holds, in the order of `Observed`."""
     tasks = ledger.tasks_of(job.name)
     shards = ledger.shards(job.name).values()
-    if job.state.leaving and not tasks:
+    resting = job.state in (JobState.PAUSING, JobState.PAUSED)
+    if job.state.leaving and not resting and not tasks:
         return Observed.EMPTY
     if job.goal is Goal.CANCEL:
         return Observed.CANCEL
+    if job.goal is Goal.PAUSE:
+        return Observed.EMPTY if resting and not tasks else Observed.PAUSE
+    if resting:
+        return Observed.RESUME
     if find_hopeless(ledger, job) is not None:
         return Observed.GAVE_UP
     if job.spec.until is Until.END and job.shards_complete and all(shard.finished for shard in shards):

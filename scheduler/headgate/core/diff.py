@@ -11,12 +11,16 @@ from headgate.model.task import Stage, TaskRecord, WorkerRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """`start`: slots to fill now.  `later`: slots that back off, and until when.  `drain`, `kill`: tasks to end."""
+    """`start`: slots to fill now.  `later`: slots that back off, and until when.  `drain`, `kill`: tasks to end.
+
+    `stale`: tasks that a restart is to replace, in the order in which that is done (`restart`).
+    """
 
     start: tuple[int, ...] = ()
     later: Mapping[int, float]
     drain: tuple[TaskRecord, ...] = ()
     kill: tuple[TaskRecord, ...] = ()
+    stale: tuple[TaskRecord, ...] = ()
 
 
 def difference(
@@ -57,4 +61,9 @@ def difference(
         later={each.worker: each.backoff_until for each in missing if each.backoff_until > now},
         drain=tuple(drain),
         kill=tuple(kill),
+        stale=tuple(
+            task
+            for number, task in sorted(filled.items())
+            if task.stage not in ending and task.attempt.attempt < slot(number).stale_below
+        ),
     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headgate.core.attempts import happen
+from headgate.core.causes import Cause, cause_of
 from headgate.core.hear import hear
 from headgate.core.ledger import Ledger, shortened
-from headgate.core.task_machine import EVENT_OF, Effect, TaskEvent, move
+from headgate.core.task_machine import Effect, TaskEvent, move
 from headgate.core.world import World
 from headgate.errors import FrameworkRefused
 from headgate.model.call import Acknowledge
@@ -146,17 +147,22 @@ def _offered(world: World, offer: Offer, now: float) -> None:
 
 def _updated(world: World, status: TaskStatus, now: float) -> Acknowledge | None:
     world.unanswered.discard(status.task_id)
-    _task_event(world, status.task_id, status.agent_id, EVENT_OF[status.state], status_text(status), now)
+    cause = cause_of(status)
+    if cause is None:
+        world.say(now, NoteKind.PROBLEM, f"{status.task_id}: {status_text(status)}; it is left as it is")
+    else:
+        _task_event(world, status.task_id, status.agent_id, cause, status_text(status), now)
     if not status.uuid or status.agent_id is None:
         return None
     return Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
 
 
-def _task_event(
-    world: World, task_id: TaskId, agent_id: AgentId | None, event: TaskEvent, text: str, now: float
-) -> None:
+def _task_event(world: World, task_id: TaskId, agent_id: AgentId | None, cause: Cause, text: str, now: float) -> None:
     task = world.ledger.tasks.get(task_id)
-    effects = happen(world.ledger, task, event, now, text) if task else move(Stage.ENDED, event).effects
+    if task is not None:
+        effects = happen(world.ledger, task, cause.event, now, text, cause.blame)
+    else:
+        effects = move(Stage.ENDED, cause.event).effects
     if Effect.STRAY in effects:
         world.strays[task_id] = agent_id
         _never_again(world.ledger, task_id)
@@ -191,7 +197,7 @@ def _message(world: World, event: Message, now: float) -> None:
     task_id = TaskId(event.executor_id)
     task = world.ledger.tasks.get(task_id)
     if task is None:
-        _task_event(world, task_id, event.agent_id, TaskEvent.REPORTED, "reports", now)
+        _task_event(world, task_id, event.agent_id, Cause(event=TaskEvent.REPORTED), "reports", now)
         return
     problem = hear(world, task, event.data, now)
     if problem is not None and not any(note.text == problem for note in world.ledger.jobs[task.job].history):

@@ -11,6 +11,9 @@ between two of them.
     DEPLOYING, RUNNING, RESCALING, RECOVERING ──cancel──▶ CANCELLING ──empty──▶ CANCELLED
                                               ──finished──▶ DRAINING ──empty──▶ COMPLETED
                                               ──gave up──▶ FAILED
+                                              ──pause──▶ PAUSING ──empty──▶ PAUSED
+    PAUSING, PAUSED ──resume──▶ DEPLOYING
+                    ──cancel──▶ CANCELLING
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ class Observed(Enum):
     """It is leaving, and no task of it is left."""
     CANCEL = "cancel"
     """Its owner wants it stopped."""
+    PAUSE = "pause"
+    """Its owner wants it to rest, and it still has tasks, or did not rest yet."""
+    RESUME = "resume"
+    """It rests, or was about to, and its owner wants it to go on."""
     GAVE_UP = "gave up"
     """A worker failed more often in a row than the job allows."""
     FINISHED = "finished"
@@ -49,12 +56,19 @@ def next_state(state: JobState, observed: Observed) -> JobState:
 
 _S: Final = JobState
 _O: Final = Observed
-_ENDS: Final = {_O.CANCEL: _S.CANCELLING, _O.GAVE_UP: _S.FAILED, _O.FINISHED: _S.DRAINING}
+_ENDS: Final = {
+    _O.CANCEL: _S.CANCELLING,
+    _O.PAUSE: _S.PAUSING,
+    _O.GAVE_UP: _S.FAILED,
+    _O.FINISHED: _S.DRAINING,
+}
 _MOVES: Final[Mapping[JobState, Mapping[Observed, JobState]]] = {
     _S.DEPLOYING: {**_ENDS, _O.READY: _S.RUNNING},
     _S.RUNNING: {**_ENDS, _O.HURT: _S.RECOVERING, _O.RESIZED: _S.RESCALING},
     _S.RESCALING: {**_ENDS, _O.HURT: _S.RECOVERING, _O.READY: _S.RUNNING},
     _S.RECOVERING: {**_ENDS, _O.READY: _S.RUNNING},
+    _S.PAUSING: {_O.CANCEL: _S.CANCELLING, _O.RESUME: _S.DEPLOYING, _O.EMPTY: _S.PAUSED},
+    _S.PAUSED: {_O.CANCEL: _S.CANCELLING, _O.RESUME: _S.DEPLOYING},
     _S.DRAINING: {_O.EMPTY: _S.COMPLETED},
     _S.CANCELLING: {_O.EMPTY: _S.CANCELLED},
     _S.COMPLETED: {},

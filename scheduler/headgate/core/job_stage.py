@@ -5,7 +5,7 @@ Changes the ledger; starting is `offer_stage`'s, since it takes offers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,6 +15,7 @@ from headgate.core.diff import Difference, difference
 from headgate.core.job_machine import Observed, next_state
 from headgate.core.ledger import Ledger
 from headgate.core.ownership import assign, orphan, renew, unconfirmed
+from headgate.core.restart import replaceable
 from headgate.core.scaling import ScalingDecision, decide_workers
 from headgate.core.task_machine import TaskEvent
 from headgate.model.ids import JobName, ShardId
@@ -73,6 +74,7 @@ def _advance(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float]
             _enter(ledger, job, state, seen, snapshot.now)
         wanted = _difference(ledger, ledger.jobs[name], snapshot)
         _end(ledger, name, wanted, snapshot.now)
+        _restart(ledger, ledger.jobs[name], wanted, snapshot, due)
         if state is job.state:
             break
     _remember_wants(ledger, ledger.jobs[name], wanted, snapshot.now)
@@ -104,14 +106,33 @@ def _difference(ledger: Ledger, job: JobRecord, snapshot: Snapshot) -> Differenc
 def _end(ledger: Ledger, name: JobName, wanted: Difference, now: float) -> None:
     for task in wanted.kill:
         happen(ledger, task, TaskEvent.KILL, now, _why(ledger.jobs[name], task))
+    if wanted.drain:
+        _drain(ledger, name, wanted.drain, now, _why(ledger.jobs[name], wanted.drain[0]))
+
+
+def _drain(ledger: Ledger, name: JobName, tasks: Sequence[TaskRecord], now: float, why: str) -> None:
     draining = []
-    for task in wanted.drain:
-        happen(ledger, task, TaskEvent.DRAIN, now, _why(ledger.jobs[name], task))
+    for task in tasks:
+        happen(ledger, task, TaskEvent.DRAIN, now, why)
         current = ledger.tasks.get(task.id)
         if current is not None and current.stage is Stage.DRAINING:
             draining.append(task.id)
     if draining:
         renew(ledger, name, draining)
+
+
+def _restart(ledger: Ledger, job: JobRecord, wanted: Difference, snapshot: Snapshot, due: list[float]) -> None:
+    """Let the next workers go that a restart is to replace."""
+    if not wanted.stale:
+        return
+    settled = not unconfirmed(ledger.shards(job.name).values(), snapshot.heard)
+    tasks = ledger.tasks_of(job.name)
+    heard = [task for task in tasks if task.id in snapshot.heard or task.stage is not Stage.RUNNING]
+    going = replaceable(job, heard, wanted.stale, settled=settled, now=snapshot.now)
+    if isinstance(going, float):
+        due.append(going)
+        return
+    _drain(ledger, job.name, going, snapshot.now, "it is restarted")
 
 
 def _why(job: JobRecord, task: TaskRecord) -> str:

@@ -11,7 +11,7 @@ may be older than the update before it), so every pair is a legal input; most le
         │                                        ▼                                 │
         │                                   UNREACHABLE ──running──▶ RUNNING       │
         │                                        │ cut off                         │
-        ├── stuck, kill ──▶ KILLING ◀── mute, kill, killing, overdue ── (any)      │
+        ├── stuck, kill ──▶ KILLING ◀── mute, stuck, kill, killing, overdue (any)  │
         │                      │ overdue: shut down, and counted as ended          │
         ▼                      ▼                 ▼                                 ▼
         └────────────── finished, failed, killed, vanished ──▶ ENDED ◀─────────────┘
@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from headgate.model.status import TaskState
 from headgate.model.task import Stage
 
 
@@ -44,7 +43,7 @@ class TaskEvent(Enum):
     """Mesos knows nothing of it, or knows it gone with its agent: no fault of its own."""
     UNREACHABLE = "unreachable"
     STUCK = "stuck"
-    """Not running in time."""
+    """Not running in time; or running, and a shard of it does not get on there."""
     MUTE = "mute"
     """Running, and not reporting."""
     CUT_OFF = "cut off"
@@ -57,34 +56,15 @@ class TaskEvent(Enum):
     """A report of it arrived."""
 
 
-EVENT_OF: Final[Mapping[TaskState, TaskEvent]] = {
-    TaskState.STAGING: TaskEvent.ACCEPTED,
-    TaskState.STARTING: TaskEvent.STARTING,
-    TaskState.RUNNING: TaskEvent.RUNNING,
-    TaskState.KILLING: TaskEvent.KILLING,
-    TaskState.FINISHED: TaskEvent.FINISHED,
-    TaskState.FAILED: TaskEvent.FAILED,
-    TaskState.ERROR: TaskEvent.FAILED,
-    TaskState.KILLED: TaskEvent.KILLED,
-    TaskState.LOST: TaskEvent.VANISHED,
-    TaskState.DROPPED: TaskEvent.VANISHED,
-    TaskState.GONE: TaskEvent.VANISHED,
-    TaskState.GONE_BY_OPERATOR: TaskEvent.VANISHED,
-    TaskState.UNKNOWN: TaskEvent.VANISHED,
-    TaskState.UNREACHABLE: TaskEvent.UNREACHABLE,
-}
-"""What a status means."""
-
-
 class Effect(Enum):
     """What a move entails."""
 
     UP = "up"
     """It runs for the first time, or again."""
     FAILURE = "failure"
-    """Counts against the slot, which backs off, and against the agent."""
+    """Counts against the slot, which backs off."""
     LOSS = "loss"
-    """Ended unasked through no fault of its own: replaced at once."""
+    """Ended unasked through no fault of its own: replaced at once, unless that goes on before it ever runs."""
     DONE = "done"
     """Ended as we wished."""
     STRAY = "stray"
@@ -143,6 +123,7 @@ _TABLE: Final[Mapping[tuple[Stage, TaskEvent], Move]] = {
             _E.KILLING: Move(Stage.KILLING, (Effect.LOSS,)),
             _E.UNREACHABLE: Move(Stage.UNREACHABLE),
             _E.MUTE: Move(Stage.KILLING, (Effect.FAILURE,)),
+            _E.STUCK: Move(Stage.KILLING, (Effect.FAILURE,)),
             _E.DRAIN: Move(Stage.DRAINING),
             _E.KILL: Move(Stage.KILLING),
         },

@@ -13,7 +13,7 @@ from headgate.core.task_machine import Effect, TaskEvent
 from headgate.model.ids import AgentId, TaskId
 from headgate.model.job import JobSpec
 from headgate.model.snapshot import Snapshot
-from headgate.model.task import Stage, TaskRecord
+from headgate.model.task import Stage, TaskRecord, WorkerRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +25,17 @@ class Deadline:
     text: str
 
 
-def deadline(task: TaskRecord, spec: JobSpec, snapshot: Snapshot) -> Deadline | None:
-    """What time will do to the task; None: nothing."""
+def deadline(task: TaskRecord, spec: JobSpec, slot: WorkerRecord, snapshot: Snapshot) -> Deadline | None:
+    """What time will do to the task in its `slot`; None: nothing."""
     patience = snapshot.settings.patience
     match task.stage:
         case Stage.LAUNCHING | Stage.STARTING:
+            # An image that takes longer than this would be begun anew for ever: the next attempt gets twice as long.
+            wait_s = min(patience.staging_max_s, patience.staging_s * 2.0 ** min(slot.stuck, 30))
             return Deadline(
-                at=max(task.launched_at, task.since, _listening_since(snapshot)) + patience.staging_s,
+                at=max(task.launched_at, task.since, listening_since(snapshot)) + wait_s,
                 event=TaskEvent.STUCK,
-                text=f"not running within {patience.staging_s:.0f} s of its launch",
+                text=f"not running within {wait_s:.0f} s of its launch",
             )
         case Stage.RUNNING:
             heard = snapshot.heard.get(task.id)
@@ -42,25 +44,25 @@ def deadline(task: TaskRecord, spec: JobSpec, snapshot: Snapshot) -> Deadline | 
                 patience.report_silent_s if heard else patience.first_report_s, spec.unreachable_replace_after_s
             )
             return Deadline(
-                at=max(heard.at if heard else task.since, task.since, _listening_since(snapshot)) + wait_s,
+                at=max(heard.at if heard else task.since, task.since, listening_since(snapshot)) + wait_s,
                 event=TaskEvent.MUTE,
                 text=f"no report for {wait_s:.0f} s",
             )
         case Stage.DRAINING:
             return Deadline(
-                at=max(task.since, _listening_since(snapshot)) + patience.drain_s,
+                at=max(task.since, listening_since(snapshot)) + patience.drain_s,
                 event=TaskEvent.OVERDUE,
                 text=f"not drained within {patience.drain_s:.0f} s",
             )
         case Stage.KILLING:
             return Deadline(
-                at=max(task.since, _listening_since(snapshot)) + patience.kill_overdue_s,
+                at=max(task.since, listening_since(snapshot)) + patience.kill_overdue_s,
                 event=TaskEvent.OVERDUE,
                 text=f"not ended within {patience.kill_overdue_s:.0f} s of its kill",
             )
         case Stage.UNREACHABLE:
             return Deadline(
-                at=max(task.since, _listening_since(snapshot)) + spec.unreachable_replace_after_s,
+                at=max(task.since, listening_since(snapshot)) + spec.unreachable_replace_after_s,
                 event=TaskEvent.CUT_OFF,
                 text=f"unreachable for {spec.unreachable_replace_after_s:.0f} s",
             )
@@ -77,7 +79,7 @@ def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | Non
         job = ledger.jobs.get(task.job)
         if job is None:
             continue
-        limit = deadline(task, job.spec, snapshot)
+        limit = deadline(task, job.spec, ledger.worker(task.job, task.worker), snapshot)
         if limit is not None:
             if limit.at > snapshot.now:
                 due.append(limit.at)
@@ -99,5 +101,6 @@ def _forgive(ledger: Ledger, task: TaskRecord, healthy_after_s: float, now: floa
         ledger.put_worker(replace(slot, failures=0, backoff_until=0.0))
 
 
-def _listening_since(snapshot: Snapshot) -> float:
+def listening_since(snapshot: Snapshot) -> float:
+    """Since when silence proves something."""
     return max(snapshot.awake_since, snapshot.link.since or snapshot.awake_since)

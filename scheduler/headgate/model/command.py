@@ -33,7 +33,31 @@ class Cancel:
     job: JobName
 
 
-Command = Submit | Scale | Cancel
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Let the job's workers go after their last checkpoints; everything else stays.  Repeating it changes nothing."""
+
+    job: JobName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Go on from the checkpoints, with as many workers as before.  A job that is not paused goes on as it is."""
+
+    job: JobName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """Replace every worker there is now by a new attempt, a few at a time (`upgrade.max_unavailable`).
+
+    What is remembered of failures is forgotten.  Refused (BadJob) while the job is paused.
+    """
+
+    job: JobName
+
+
+Command = Submit | Scale | Cancel | Pause | Resume | Restart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

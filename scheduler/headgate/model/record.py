@@ -23,6 +23,7 @@ class Goal(Enum):
     """What the owner wants of a job now."""
 
     RUN = "run"
+    PAUSE = "pause"
     CANCEL = "cancel"
 
 
@@ -33,6 +34,8 @@ class JobState(Enum):
     RUNNING = "running"
     RESCALING = "rescaling"
     RECOVERING = "recovering"
+    PAUSING = "pausing"
+    PAUSED = "paused"
     DRAINING = "draining"
     CANCELLING = "cancelling"
     COMPLETED = "completed"
@@ -46,12 +49,12 @@ class JobState(Enum):
 
     @property
     def leaving(self) -> bool:
-        """Whether its workers are to end."""
+        """Whether its workers are to end, for good or until it is resumed."""
         return self in _LEAVING
 
 
 _OVER = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.FAILED})
-_LEAVING = _OVER | {JobState.DRAINING, JobState.CANCELLING}
+_LEAVING = _OVER | {JobState.PAUSING, JobState.PAUSED, JobState.DRAINING, JobState.CANCELLING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

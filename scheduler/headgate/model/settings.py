@@ -24,7 +24,8 @@ class Patience:
     launch_silent_s: float = 10.0
     """A launch nobody answered is asked about after this."""
     staging_s: float = 300.0
-    """Launched, and not running yet: images take minutes; more is stuck."""
+    """Launched, and not running yet: images take minutes; more is stuck.  Doubles with each attempt that was."""
+    staging_max_s: float = 3600.0
     first_report_s: float = 30.0
     """Running, and never reported; or as long as the job waits for workers out of reach, if that is longer."""
     report_silent_s: float = 15.0

@@ -80,6 +80,8 @@ class WorkerRecord:
 
     `attempts` is the number of the next attempt: never used twice.  `failures` counts those in a row;
     nothing is started before `backoff_until`.  `broken`: the last attempt ended unasked, and none has run since.
+    `losses`: attempts in a row that ended before they ran, through no fault of their own.  `stuck`: attempts in a row
+    that did not run in time.  `stale_below`: attempts before this one are to be replaced: a restart was asked for.
     """
 
     job: JobName
@@ -90,5 +92,8 @@ class WorkerRecord:
     broken: bool = False
     last_failure: str | None = None
     last_failure_at: float | None = None
+    losses: int = 0
+    stuck: int = 0
+    stale_below: int = 0
     wanted_since: float | None = None
     """Since when the slot wants a task and has none; None: it has one, or wants none."""

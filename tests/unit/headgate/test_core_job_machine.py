@@ -7,12 +7,19 @@ from headgate.core.job_machine import Observed, next_state
 from headgate.model.record import JobState
 
 S, Seen = JobState, Observed
-ENDS = {Seen.CANCEL: S.CANCELLING, Seen.GAVE_UP: S.FAILED, Seen.FINISHED: S.DRAINING}
+ENDS = {
+    Seen.CANCEL: S.CANCELLING,
+    Seen.PAUSE: S.PAUSING,
+    Seen.GAVE_UP: S.FAILED,
+    Seen.FINISHED: S.DRAINING,
+}
 EXPECTED = {
     S.DEPLOYING: {**ENDS, Seen.READY: S.RUNNING},
     S.RUNNING: {**ENDS, Seen.HURT: S.RECOVERING, Seen.RESIZED: S.RESCALING},
     S.RESCALING: {**ENDS, Seen.HURT: S.RECOVERING, Seen.READY: S.RUNNING},
     S.RECOVERING: {**ENDS, Seen.READY: S.RUNNING},
+    S.PAUSING: {Seen.CANCEL: S.CANCELLING, Seen.RESUME: S.DEPLOYING, Seen.EMPTY: S.PAUSED},
+    S.PAUSED: {Seen.CANCEL: S.CANCELLING, Seen.RESUME: S.DEPLOYING},
     S.DRAINING: {Seen.EMPTY: S.COMPLETED},
     S.CANCELLING: {Seen.EMPTY: S.CANCELLED},
     S.COMPLETED: {},
