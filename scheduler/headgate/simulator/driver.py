@@ -45,6 +45,7 @@ from headgate.simulator.server.app import Application, Site
 from headgate.simulator.server.checks import Authentication
 from headgate.simulator.server.listener import Listener
 from headgate.simulator.server.streams import Streams
+from headgate.simulator.server.tls import ServerTls
 from headgate.simulator.services import AgentService, MasterService
 
 MISSING_PROGRAM = 256256
@@ -64,6 +65,8 @@ class Plan:
     seed: int = 0
     authentication: Authentication = field(default_factory=Authentication)
     leader: str | None = None
+    master_tls: ServerTls | None = None
+    agent_tls: ServerTls | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,8 @@ class Driver:
         self._cluster = Cluster(self._master)
         service = MasterService(self._cluster, self.now, self._settle)
         site = Site(process="master", apis=MASTER_APIS, authentication=plan.authentication, leader=plan.leader)
-        self._master_port = self._port(Application(site, service, self._streams, self.now), plan.master.address)
+        application = Application(site, service, self._streams, self.now)
+        self._master_port = self._port(application, plan.master.address, plan.master_tls)
         self._ports = {name: self._agent_port(name) for name in plan.agents}
 
     def now(self) -> float:
@@ -245,12 +249,14 @@ class Driver:
         settings = self._plan.agents[name]
         service = AgentService(settings.address, self._cluster, self.now, self._settle)
         site = Site(process="slave(1)", apis=AGENT_APIS, work_dir=self.work_dir(name))
-        return self._port(Application(site, service, self._streams, self.now), settings.address)
+        application = Application(site, service, self._streams, self.now)
+        return self._port(application, settings.address, self._plan.agent_tls)
 
     @staticmethod
-    def _port(application: Application, address: str) -> _Port:
+    def _port(application: Application, address: str, tls: ServerTls | None) -> _Port:
         host, _, port = address.rpartition(":")
-        return _Port(application, Listener(application, host, int(port)))
+        context = None if tls is None else tls.context()
+        return _Port(application, Listener(application, host, int(port), tls=context))
 
     def _settle(self) -> None:
         """Carry out what the last input caused, and see to the next one that time brings."""

@@ -27,6 +27,7 @@ from headgate.simulator.driver import Container, Driver, Plan
 from headgate.simulator.master import MasterSettings
 from headgate.simulator.server.checks import Authentication
 from headgate.simulator.server.listener import reserve
+from headgate.simulator.server.tls import ServerTls
 
 CALL_SECONDS_MAX = 60
 _Result = TypeVar("_Result")
@@ -58,7 +59,8 @@ class EmbeddedCluster:
 
     `work_dir` None means a temporary folder that goes with the cluster.  `seed` decides what is random in the models.
     `master_settings` and `agent_settings` are the flags; addresses, resources and attributes come from the other
-    arguments.  `leader` (`host:port`) makes the master a follower that sends its clients there.
+    arguments.  `leader` (`host:port`) makes the master a follower that sends its clients there.  `master_tls` and
+    `agent_tls` put TLS on their ports; what executors must know of it goes into `AgentSettings.executor_environment`.
 
     Raises (from `start`):
         PortTaken: a port asked for is in use; the text names it.
@@ -77,6 +79,8 @@ class EmbeddedCluster:
         agent_settings: AgentSettings | None = None,
         authentication: Authentication | None = None,
         leader: str | None = None,
+        master_tls: ServerTls | None = None,
+        agent_tls: ServerTls | None = None,
     ) -> None:
         self._specs = {spec.name or _letter(index): spec for index, spec in enumerate(agents)}
         if len(self._specs) != len(agents):
@@ -88,6 +92,7 @@ class EmbeddedCluster:
         self._agent_settings = agent_settings or AgentSettings()
         self._authentication = authentication or Authentication()
         self._leader = leader
+        self._tls = (master_tls, agent_tls)
         self._temporary: Path | None = None
         self._address: str | None = None
         self._driver: Driver | None = None
@@ -143,7 +148,7 @@ class EmbeddedCluster:
     @property
     def master_url(self) -> str:
         """The master's URL."""
-        return f"http://{self.address}"
+        return f"{'http' if self._tls[0] is None else 'https'}://{self.address}"
 
     @property
     def agents(self) -> tuple[AgentView, ...]:
@@ -231,6 +236,8 @@ class EmbeddedCluster:
             seed=self._seed,
             authentication=self._authentication,
             leader=self._leader,
+            master_tls=self._tls[0],
+            agent_tls=self._tls[1],
         )
         for name, settings in plan.agents.items():
             try:

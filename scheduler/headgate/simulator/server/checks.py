@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from headgate.simulator.messages import Json, Reply
@@ -15,12 +15,20 @@ from headgate.simulator.schema import Api, read_call
 from headgate.simulator.schema.requests import read_binary_call
 from headgate.simulator.server.request import JSON, PROTOBUF, Request
 
+TOKEN = "token="
+"""How DC/OS's scheme begins; other schemes have a blank there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authentication:
-    """HTTP Basic: the principals and their secrets, and which realms ask for them."""
+    """Who is let in: the principals and their secrets (HTTP Basic), and which realms ask who one is.
+
+    With `tokens` it is as in a DC/OS cluster: `Authorization: token=…` proves who one is, too, and this function tells
+    whom a token belongs to (None: it is worth nothing).
+    """
 
     secrets: Mapping[str, str] = field(default_factory=dict)
+    tokens: Callable[[str], str | None] | None = field(default=None, repr=False)
     frameworks: bool = False
     readonly: bool = False
     readwrite: bool = False
@@ -29,12 +37,15 @@ class Authentication:
         """The 401, if this request must be and is not authenticated (row 1)."""
         if not needed or self.principal(request) is not None:
             return None
-        headers = {"WWW-Authenticate": f'Basic realm="{realm}"'}
+        headers = {"WWW-Authenticate": f'Basic realm="{realm}"' if self.tokens is None else "acsjwt"}
         return Reply(status=401, body="401 Unauthorized.", headers=headers)
 
     def principal(self, request: Request) -> str | None:
-        """Who makes the request, as far as the secret proves it."""
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+        """Who makes the request, as far as the secret, or the token, proves it."""
+        given = request.headers.get("authorization", "")
+        if self.tokens is not None and given.startswith(TOKEN):
+            return self.tokens(given.removeprefix(TOKEN))
+        scheme, _, credentials = given.partition(" ")
         if scheme.lower() != "basic":
             return None
         try:

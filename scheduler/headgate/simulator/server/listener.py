@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 from typing import Any
 
 import uvicorn
@@ -60,9 +61,10 @@ class _Protocol(H11Protocol):
 
 
 class Listener:
-    """Serves an ASGI application on one address.  All methods belong to one event loop."""
+    """Serves an ASGI application on one address, with TLS if it gets a context.  All methods belong to one loop."""
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    def __init__(self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._config = uvicorn.Config(
             app,
             http="h11",
@@ -91,6 +93,7 @@ class Listener:
         self._server = await loop.create_server(
             lambda: _Protocol(config=self._config, server_state=self._state, app_state={}, _loop=loop),
             sock=sock,
+            ssl=self._tls,
             backlog=1024,
         )
 
