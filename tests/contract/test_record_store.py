@@ -8,11 +8,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from zookeeper_server import ZooKeepers
 
 from headgate.adapters.memory_store import MemoryStore
+from headgate.adapters.mesos_detection_zk import parse_zk_url
 from headgate.adapters.sqlite_store import SqliteStore
+from headgate.adapters.zk_session import ZkSession
+from headgate.adapters.zk_store import ZkStore
 from headgate.errors import RecordTooLarge, StaleLeader, StoreDamaged, StoreUnavailable
 from headgate.ports import RECORD_BYTES_MAX, RecordStore
 
@@ -20,13 +25,33 @@ Reopen = Callable[[], RecordStore]
 """Another hold on the same records: the same object where they live no longer than it."""
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+def open_zk(zookeeper: ZooKeepers, path: str) -> ZkStore:
+    """A store in a session of its own, once it is connected."""
+    session = ZkSession(parse_zk_url(f"zk://{zookeeper.hosts}{path}"), session_s=4.0)
+    store = ZkStore(session)
+    pause = threading.Event()
+    for _ in range(300):
+        if session.connected:
+            return store
+        pause.wait(0.05)
+    raise AssertionError("no connection to ZooKeeper within 15 s")
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("zookeeper", marks=pytest.mark.integration)])
 def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
     opened: list[RecordStore] = []
     memory = MemoryStore()
+    path = f"/contract/{uuid4().hex}"
 
     def open_again() -> RecordStore:
-        store = memory if request.param == "memory" else SqliteStore(tmp_path / "deep" / "store.db")
+        store: RecordStore
+        match request.param:
+            case "memory":
+                store = memory
+            case "sqlite":
+                store = SqliteStore(tmp_path / "deep" / "store.db")
+            case _:
+                store = open_zk(request.getfixturevalue("zookeeper"), path)
         opened.append(store)
         return store
 
