@@ -450,6 +450,38 @@ def test_the_registry_keeps_the_operators_wishes() -> None:
     assert amounts(framework.offers()[0])["cpus"] == 1.0
 
 
+def after_failover(agents: int, **settings: Any) -> tuple[World, list[FakeAgent], Scheduler]:
+    """A new master that knows of quotas and agents, and a framework that is back before them."""
+    old = World(**settings)
+    known = [old.agent() for _ in range(agents)]
+    old.operator("UPDATE_QUOTA", quota_configs=[{"role": "db", "guarantees": {"cpus": {"value": 1.0}}}])
+    world = World(old.master.registry(), seed=2, **settings)
+    for agent in known:
+        world.agents[agent.address] = agent
+        agent.world = world
+    return world, known, world.framework("MULTI_ROLE", roles=["web"])
+
+
+def test_with_quotas_a_new_master_offers_nothing_before_four_fifths_of_the_agents_are_back() -> None:
+    world, agents, framework = after_failover(5)
+    for agent in agents[:3]:
+        agent.reregister()
+    world.advance(5)
+    assert framework.offers() == []
+    agents[3].reregister()
+    assert len(framework.offers()) == 4
+
+
+def test_it_does_not_wait_for_them_without_end() -> None:
+    world, agents, framework = after_failover(5, allocation_recovery_timeout=300.0)
+    agents[0].reregister()
+    agents[1].reregister()
+    world.advance(299)
+    assert framework.offers() == []
+    world.advance(2)
+    assert len(framework.offers()) == 2
+
+
 def test_operations_of_an_earlier_master_can_be_acknowledged() -> None:
     old = World()
     agent = old.agent()

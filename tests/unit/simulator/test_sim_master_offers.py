@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sim_master_world import GPU_AGENT, START, Json, World, amounts, kinds, launch, needs, operation, scalar, task
+from sim_master_world import (
+    GPU_AGENT,
+    START,
+    Json,
+    World,
+    amounts,
+    kinds,
+    launch,
+    needs,
+    operation,
+    ports,
+    reserved,
+    scalar,
+    task,
+)
 
 COMMAND = {"command": {"value": "true"}}
 
@@ -367,6 +381,74 @@ def test_a_guarantee_takes_offers_back_from_others() -> None:
     other.offers()
     quota(world, "db", guarantees={"cpus": 2.0})
     assert kinds(other.fresh()) == ["RESCIND"]
+
+
+def set_old(world: World, role: str | None = "db", *, force: bool = False, guarantee: list[Json]) -> tuple[int, Any]:
+    request = {"force": force, "guarantee": guarantee} | ({} if role is None else {"role": role})
+    reply = world.operator("SET_QUOTA", quota_request=request)
+    return reply.status, reply.body
+
+
+def test_the_older_quota_is_guarantee_and_limit_in_one_and_can_be_removed() -> None:
+    world = World()
+    world.agent()
+    other = world.framework("MULTI_ROLE", roles=["web"])
+    other.offers()
+    assert set_old(world, guarantee=[scalar("cpus", 1)]) == (200, "")
+    assert kinds(other.fresh()) == ["RESCIND"]
+    [config] = world.read("GET_QUOTA")["status"]["configs"]
+    assert config == {"role": "db", "guarantees": {"cpus": {"value": 1.0}}, "limits": {"cpus": {"value": 1.0}}}
+    again = "Failed to validate set quota request: Cannot set quota for role 'db' which already has quota"
+    assert set_old(world, guarantee=[scalar("cpus", 1)]) == (400, again)
+    assert world.operator("REMOVE_QUOTA", role="db").status == 200
+    assert world.read("GET_QUOTA")["status"] == {}
+    gone = world.operator("REMOVE_QUOTA", role="db")
+    assert (gone.status, gone.body) == (400, "Failed to remove quota: Role 'db' has no quota set")
+
+
+@pytest.mark.parametrize(
+    ("role", "guarantee", "status", "text"),
+    [
+        (None, [scalar("cpus", 1)], 400, "Failed to validate set quota request: QuotaInfo must specify a role"),
+        ("db", [], 400, "Failed to validate set quota request: QuotaInfo with empty 'guarantee'"),
+        (
+            "db",
+            [ports(1, 2)],
+            400,
+            "Failed to validate set quota request: QuotaInfo must not include non-scalar resources",
+        ),
+        (
+            "db",
+            [scalar("cpus", 1), scalar("cpus", 2)],
+            400,
+            "Failed to validate set quota request: QuotaInfo contains duplicate resource name 'cpus'",
+        ),
+        (
+            "db",
+            [scalar("cpus", 1, revocable={})],
+            400,
+            "Failed to validate set quota request: QuotaInfo must not contain RevocableInfo",
+        ),
+        (
+            "db",
+            [reserved(scalar("cpus", 1), "db")],
+            400,
+            "Failed to validate set quota request: QuotaInfo must not contain any ReservationInfo",
+        ),
+        ("a/b", [scalar("cpus", 1)], 400, "Setting quota on nested role 'a/b' is not supported yet"),
+        (
+            "db",
+            [scalar("cpus", 60)],
+            409,
+            "Quota guarantees overcommit the cluster (use 'force' to bypass this check): Total quota guarantees"
+            " 'cpus:60' exceed cluster capacity 'cpus:2; disk:10000; mem:2048'",
+        ),
+    ],
+)
+def test_the_older_quota_is_refused(role: str | None, guarantee: list[Json], status: int, text: str) -> None:
+    world = World()
+    world.agent()
+    assert set_old(world, role, guarantee=guarantee) == (status, text)
 
 
 @pytest.mark.parametrize(

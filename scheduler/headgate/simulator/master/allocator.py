@@ -40,6 +40,7 @@ class Allocator:
         self._randomness = randomness
         self._asked: set[str] = set()
         self._stale: set[str] = set()
+        self._awaited: int | None = None
         self.runs = 0
 
     # --- frameworks ----------------------------------------------------------------------------------------------
@@ -139,6 +140,8 @@ class Allocator:
         for framework_id, resources in used.items():
             self._books.take(framework_id, agent_id, resources)
         self._asked.add(agent_id)
+        if self._awaited is not None and len(self._books.givers) >= self._awaited:
+            self.resume()
 
     def remove_agent(self, agent_id: str) -> None:
         """Forget an agent with all that is on it, and the filters for it."""
@@ -274,13 +277,24 @@ class Allocator:
         """Ask for a run on all agents."""
         self._asked.update(self._books.givers)
 
+    def pause(self, agents: int) -> None:
+        """Hold all offers back until so many agents are there, or `resume`.
+
+        With quotas, a new master must not give away what belongs to roles whose agents are still on their way.
+        """
+        self._awaited = agents or None
+
+    def resume(self) -> None:
+        """Offer again; what was asked for meanwhile is due now."""
+        self._awaited = None
+
     def is_asked(self) -> bool:
         """Whether a run has been asked for."""
-        return bool(self._asked)
+        return bool(self._asked) and self._awaited is None
 
     def has_work(self) -> bool:
         """Whether the next batch could decide anything that the last run did not."""
-        return bool(self._stale)
+        return bool(self._stale) and self._awaited is None
 
     def batch(self, now: float) -> Outcome:
         """The regular run, on whatever may have changed."""

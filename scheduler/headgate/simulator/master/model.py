@@ -106,6 +106,8 @@ class Master:
             ledger.draining[agent_id] = drain
         for config in registry.quotas.values():
             shares.set_quota(config)
+        if registry.quotas:
+            ledger.allocator.pause(int(len(registry.agents) * ledger.settings.agent_recovery_factor))
         for role, weight in registry.weights.items():
             ledger.allocator.set_weight(role, weight)
 
@@ -115,6 +117,7 @@ class Master:
         self._leads = True
         ledger.now = ledger.started_at = now
         due = now + ledger.settings.agent_reregister_timeout
+        ledger.agenda.at(now + ledger.settings.allocation_recovery_timeout, ledger.allocator.resume)
         for agent_id in ledger.recovered_agents:
             ledger.agenda.at(due, lambda agent_id=agent_id: self._removal.recovered_never_came(agent_id))  # type: ignore[misc]
 

@@ -75,6 +75,8 @@ class OperatorCalls:
             "DEACTIVATE_AGENT": draining.deactivate_agent,
             "REACTIVATE_AGENT": draining.reactivate,
             "UPDATE_QUOTA": shares.update_quota,
+            "SET_QUOTA": shares.set_old_quota,
+            "REMOVE_QUOTA": shares.remove_quota,
             "UPDATE_WEIGHTS": shares.update_weights,
             "UPDATE_MAINTENANCE_SCHEDULE": lambda body: maintenance.update(body["schedule"]),
             "START_MAINTENANCE": lambda body: maintenance.start(body.get("machines", [])),

@@ -42,6 +42,36 @@ class Shares:
             self._make_room(config)
         return Reply(status=200)
 
+    def set_old_quota(self, body: Json) -> Reply:
+        """SET_QUOTA: a guarantee that is also the limit, for a role that has neither."""
+        request = body["quota_request"]
+        role, guarantee = request.get("role"), request.get("guarantee", [])
+        start = "Failed to validate set quota request: "
+        problem = old_quota_problem(role, guarantee)
+        if problem is not None:
+            return Reply(status=400, body=start + problem)
+        if role in self._ledger.quota_roles:
+            return Reply(status=400, body=f"{start}Cannot set quota for role '{role}' which already has quota")
+        if "/" in role:
+            return Reply(status=400, body=f"Setting quota on nested role '{role}' is not supported yet")
+        amounts = {item["name"]: item["scalar"] for item in guarantee}
+        config: Json = {"role": role, "guarantees": amounts, "limits": amounts}
+        if not request.get("force", False) and (problem := self._capacity_problem([config])) is not None:
+            start = "Quota guarantees overcommit the cluster (use 'force' to bypass this check): "
+            return Reply(status=409, body=f"{start}T{problem[1:]}")
+        self.set_quota(config)
+        self._make_room(config)
+        return Reply(status=200)
+
+    def remove_quota(self, body: Json) -> Reply:
+        """REMOVE_QUOTA: the role is as if it had never had one."""
+        role = body["role"]
+        if role not in self._ledger.quota_roles:
+            return Reply(status=400, body=f"Failed to remove quota: Role '{role}' has no quota set")
+        self.set_quota({"role": role})
+        del self._ledger.quota_roles[role]
+        return Reply(status=200)
+
     def set_quota(self, config: Json) -> None:
         """Make one config the role's quota."""
         self._ledger.quota_roles[config["role"]] = config
@@ -137,6 +167,30 @@ class Shares:
     def weights(self) -> list[Json]:
         """The weights that were given."""
         return [{"role": role, "weight": weight} for role, weight in sorted(self._ledger.allocator.weights.items())]
+
+
+def old_quota_problem(role: str | None, guarantee: list[Json]) -> str | None:
+    """What is wrong with the parts of a SET_QUOTA; Source: quota::validation::quotaInfo."""
+    if role is None:
+        return "QuotaInfo must specify a role"
+    found = roles.problem(role)
+    if found is not None:
+        return f"QuotaInfo with invalid role: {found}"
+    if not guarantee:
+        return "QuotaInfo with empty 'guarantee'"
+    seen: set[str] = set()
+    for item in guarantee:
+        if item.get("reservations") or "reservation" in item or item.get("role", "*") != "*":
+            return "QuotaInfo must not contain any ReservationInfo"
+        for field, title in (("disk", "DiskInfo"), ("revocable", "RevocableInfo")):
+            if field in item:
+                return f"QuotaInfo must not contain {title}"
+        if item.get("type") != "SCALAR" or "scalar" not in item:
+            return "QuotaInfo must not include non-scalar resources"
+        if item["name"] in seen:
+            return f"QuotaInfo contains duplicate resource name '{item['name']}'"
+        seen.add(item["name"])
+    return None
 
 
 def _quota(config: Json) -> Quota:

@@ -16,6 +16,8 @@ HUNDREDTH: Thousandths = 10
 class MasterSettings:
     """Flags of the master that the simulation honours; times in seconds, defaults are Mesos's.
 
+    After a failover with quotas no offer is made until `agent_recovery_factor` of the agents are back, for
+    `allocation_recovery_timeout` at most.
     `min_allocatable` is a list of alternatives, each name → thousandths; leftovers that satisfy none are withheld.
     """
 
@@ -27,6 +29,8 @@ class MasterSettings:
     agent_ping_timeout: float = 15.0
     max_agent_ping_timeouts: int = 5
     agent_reregister_timeout: float = 600.0
+    agent_recovery_factor: float = 0.8
+    allocation_recovery_timeout: float = 600.0
     heartbeat_interval: float = 15.0
     max_completed_frameworks: int = 50
     max_completed_tasks_per_framework: int = 1000

@@ -6,7 +6,7 @@ Source: F.1 and B.2 of the protocol notes; Mesos, `src/master/http.cpp` and `wei
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import parse_qs
@@ -25,11 +25,10 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Endpoint:
-    """What an endpoint takes: `translate` makes the call of a request with the method `changes`."""
+    """What an endpoint takes: `changes` makes the call of a request by its method; others of `methods` only read."""
 
     methods: tuple[str, ...]
-    changes: str
-    translate: Callable[[Request], Json]
+    changes: Mapping[str, Callable[[Request], Json]]
 
 
 def translate(request: Request, endpoint: str) -> Json | Reply | None:
@@ -37,10 +36,11 @@ def translate(request: Request, endpoint: str) -> Json | Reply | None:
     known = _ENDPOINTS.get(endpoint)
     if known is None:
         return None
-    if request.method != known.changes:
+    translated = known.changes.get(request.method)
+    if translated is None:
         return method_refusal(request, *known.methods)
     try:
-        return known.translate(request)
+        return translated(request)
     except _Refused as fault:
         return Reply(status=400, body=str(fault))
 
@@ -101,6 +101,27 @@ def _weights(request: Request) -> Json:
     return {"type": "UPDATE_WEIGHTS", "update_weights": {"weight_infos": weights}}
 
 
+def _set_quota(request: Request) -> Json:
+    body = request.body.decode("utf-8", "replace")
+    value = _parsed(body, dict, f"Failed to parse set quota request JSON '{body}': ")
+    try:
+        asked = convert("quota.QuotaRequest", value)
+    except Unconvertible as fault:
+        raise _Refused(f"Failed to validate set quota request JSON '{body}': {fault}") from fault
+    return {"type": "SET_QUOTA", "set_quota": {"quota_request": asked}}
+
+
+def _remove_quota(request: Request) -> Json:
+    """The role is the last part of the path."""
+    parts = [part for part in request.path.split("/") if part and part != "master"]
+    if len(parts) < 2:
+        raise _Refused(
+            f"Failed to parse remove quota request for path '/master{request.path.removeprefix('/master')}':"
+            " expected 3 tokens, found 2 tokens"
+        )
+    return {"type": "REMOVE_QUOTA", "remove_quota": {"role": "/".join(parts[1:])}}
+
+
 def _on_agent(kind: str, name: str, error: str) -> Callable[[Request], Json]:
     """A call of the form `slaveId=…&resources=[…]` (or `volumes`)."""
 
@@ -115,7 +136,7 @@ def _on_agent(kind: str, name: str, error: str) -> Callable[[Request], Json]:
 
 
 def _post(translate: Callable[[Request], Json]) -> _Endpoint:
-    return _Endpoint(methods=("POST",), changes="POST", translate=translate)
+    return _Endpoint(methods=("POST",), changes={"POST": translate})
 
 
 READ_ONLY = ("/flags", "/maintenance/status", "/containers", "/monitor/statistics")
@@ -123,10 +144,11 @@ READ_ONLY = ("/flags", "/maintenance/status", "/containers", "/monitor/statistic
 
 _ENDPOINTS = {
     "/teardown": _post(_teardown),
-    "/maintenance/schedule": _Endpoint(methods=("GET", "POST"), changes="POST", translate=_schedule),
+    "/maintenance/schedule": _Endpoint(methods=("GET", "POST"), changes={"POST": _schedule}),
     "/machine/down": _post(_machines("START_MAINTENANCE")),
     "/machine/up": _post(_machines("STOP_MAINTENANCE")),
-    "/weights": _Endpoint(methods=("GET", "PUT"), changes="PUT", translate=_weights),
+    "/weights": _Endpoint(methods=("GET", "PUT"), changes={"PUT": _weights}),
+    "/quota": _Endpoint(methods=("GET", "POST", "DELETE"), changes={"POST": _set_quota, "DELETE": _remove_quota}),
     "/reserve": _post(_on_agent("RESERVE_RESOURCES", "resources", "Error parsing")),
     "/unreserve": _post(_on_agent("UNRESERVE_RESOURCES", "resources", "Error in parsing")),
     "/create-volumes": _post(_on_agent("CREATE_VOLUMES", "volumes", "Error in parsing")),
