@@ -12,23 +12,19 @@ import socket
 import threading
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
-from requests.auth import HTTPBasicAuth
-
 from headgate.adapters.api_server import Address, ApiServer
 from headgate.adapters.bundles import Bundle, BundleStore
 from headgate.adapters.clock import SystemClock
 from headgate.adapters.http_api import api_application
-from headgate.adapters.interruptible_http import Access
 from headgate.adapters.memory_store import MemoryStore
-from headgate.adapters.mesos_detection import Masters, listed_masters
-from headgate.adapters.mesos_detection_zk import parse_zk_url, zk_masters
+from headgate.adapters.mesos_access import Doors, access_through, find_masters
 from headgate.adapters.mesos_http import MesosHttpMaster
 from headgate.adapters.sqlite_store import SqliteStore
 from headgate.engines.millstream import NAME as MILLSTREAM
@@ -57,8 +53,8 @@ class Options:
 
     `master` is `host:port,…`, `http(s)://…` or `zk://…/mesos`; `store` is `sqlite:PATH`, `memory`, or None for SQLite
     in `data_dir`.  `data_dir` also keeps bundles, and checkpoints of jobs that name no store of their own.  `advertise`
-    is the URL under which agents fetch bundles; None: that of `listen`.  `token` is what the API asks for.  `secret`
-    goes with the framework's principal.  `master_ca` is a file of certificates to check a master with TLS against.
+    is the URL under which agents fetch bundles; None: that of `listen`.  `token` is what the API asks for.  `doors`
+    is how we are let in at the masters.
     """
 
     master: str
@@ -68,8 +64,7 @@ class Options:
     listen: Address = DEFAULT_LISTEN
     advertise: str | None = None
     token: str | None = None
-    secret: str | None = None
-    master_ca: Path | None = None
+    doors: Doors = field(default_factory=Doors)
     worker_python: str = "python3"
 
 
@@ -92,8 +87,8 @@ class Service:
             self.bundles: Final = BundleStore(data_dir / "bundles")
         except OSError as problem:
             raise StartFailed(f"cannot keep state in {data_dir}: {problem.strerror}; set --data-dir") from problem
-        masters = find_masters(options.master)
-        access = _access(options)
+        masters = find_masters(options.master, tls=options.doors.tls)
+        access = access_through(options.doors, clock)
         master = _LateMaster()
         framework = options.framework
         self._ended: Final = threading.Event()
@@ -275,15 +270,6 @@ def open_store(text: str | None, data_dir: Path) -> RecordStore:
     raise BadOption(f"--store {text}: there is no such store; write sqlite:PATH or memory")
 
 
-def find_masters(text: str) -> Masters:
-    """The masters that `--master` means.
-
-    Raises:
-        StartFailed: it is no address.
-    """
-    return zk_masters(parse_zk_url(text)) if text.startswith("zk://") else listed_masters(text)
-
-
 def require_token_beyond_loopback(options: Options) -> None:
     """Whoever reaches the API can run programs on the cluster.
 
@@ -308,15 +294,6 @@ def default_framework(*, role: str = "*", user: str | None = None) -> Framework:
     except (KeyError, OSError) as problem:
         text = f"the user {os.getuid()} of this process has no name, so workers cannot run as it on the agents"
         raise StartFailed(f"{text}: set --user or HEADGATE_USER") from problem
-
-
-def _access(options: Options) -> Access:
-    auth = None
-    if options.secret is not None:
-        if options.framework.principal is None:
-            raise BadOption("--secret-file: a secret needs a principal; set --principal")
-        auth = HTTPBasicAuth(options.framework.principal, options.secret)
-    return Access(auth=auth, verify=True if options.master_ca is None else str(options.master_ca))
 
 
 def _own_names(options: Options) -> frozenset[str]:

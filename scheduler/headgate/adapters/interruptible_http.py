@@ -100,7 +100,12 @@ class InterruptibleSession:
         response = self._post(url, body, headers, auth, timeout)
         if response.status_code != UNAUTHORIZED or not isinstance(auth, RenewableAuth):
             return response
-        if not auth.renew(response.request):
+        try:
+            renewed = auth.renew(response.request)
+        except BaseException:
+            response.close()
+            raise
+        if not renewed:
             return response
         response.close()
         return self._post(url, body, headers, auth, timeout)

@@ -72,7 +72,8 @@ class ListedMasters:
         if asked in listed:
             return True
         alike = [each for each in listed if (each.scheme, each.port) == (asked.scheme, asked.port)]
-        return bool(alike) and not _addresses(asked.host).isdisjoint(*[_addresses(each.host) for each in alike])
+        asked_at = _addresses(asked.host) if alike else frozenset()
+        return any(not asked_at.isdisjoint(_addresses(each.host)) for each in alike)
 
     def close(self) -> None:
         """Nothing to give back."""

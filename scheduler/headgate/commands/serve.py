@@ -9,20 +9,14 @@ from typing import Any
 
 import click
 
+from headgate.commands.master_options import master_options
 from headgate.commands.options import read_secret
 
 log = logging.getLogger(__name__)
 
 
 @click.command("serve", context_settings={"show_default": True})
-@click.option(
-    "--master",
-    envvar="HEADGATE_MASTER",
-    show_envvar=True,
-    required=True,
-    metavar="ADDRESS",
-    help="The Mesos masters: zk://host:2181,…/mesos, or host:5050,…",
-)
+@master_options
 @click.option(
     "--store",
     envvar="HEADGATE_STORE",
@@ -79,21 +73,6 @@ log = logging.getLogger(__name__)
     envvar="HEADGATE_USER",
     show_envvar=True,
     help="The user of the agents that workers run as.  [default: who runs this]",
-)
-@click.option("--principal", envvar="HEADGATE_PRINCIPAL", show_envvar=True, help="Who we are to the master.")
-@click.option(
-    "--secret-file",
-    envvar="HEADGATE_SECRET_FILE",
-    show_envvar=True,
-    type=click.Path(path_type=Path),
-    help="File with the principal's secret.",
-)
-@click.option(
-    "--master-ca-file",
-    envvar="HEADGATE_MASTER_CA_FILE",
-    show_envvar=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Certificates that a master with TLS is checked against.",
 )
 @click.option(
     "--worker-python",
@@ -164,7 +143,7 @@ def _options(given: dict[str, Any]) -> Any:
     framework = replace(
         default_framework(role=given["role"], user=given["user"]),
         name=given["framework_name"],
-        principal=given["principal"],
+        principal=given["doors"].registered_principal,
         failover_timeout_s=failover_timeout_s,
     )
     return Options(
@@ -175,7 +154,6 @@ def _options(given: dict[str, Any]) -> Any:
         listen=read_address(given["listen"]),
         advertise=given["advertise"],
         token=read_secret(given["api_token_file"], "--api-token-file"),
-        secret=read_secret(given["secret_file"], "--secret-file"),
-        master_ca=given["master_ca_file"],
+        doors=given["doors"],
         worker_python=given["worker_python"],
     )
