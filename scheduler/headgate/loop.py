@@ -158,6 +158,10 @@ class Scheduler:
         self._wake_at = self._tick(now)
         return self._wake_at
 
+    def foresee(self, now: float) -> Plan:
+        """What a tick at `now` would decide if nothing had come since the last one.  Changes nothing; not thread-safe."""
+        return decide(self._world.snapshot(max(now, self._last_tick_at)))
+
     def _tick(self, now: float) -> float | None:
         for item in self._mailbox.drain():
             self._deal_with(item, now)
