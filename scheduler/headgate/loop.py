@@ -18,7 +18,7 @@ from headgate.core.decide import decide
 from headgate.core.intake import take_in
 from headgate.core.show import Told, show
 from headgate.core.world import World
-from headgate.errors import BadJob, StaleLeader, StoreUnavailable, UnknownJob
+from headgate.errors import BadJob, HeadgateError, StaleLeader, StoreUnavailable, UnknownJob
 from headgate.mailbox import Mailbox
 from headgate.model.call import Acknowledge
 from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Resume, Scale, Submit
@@ -106,27 +106,42 @@ class Scheduler:
 
     def submit(self, spec: JobSpec) -> Future[Receipt]:
         """Run a job.  The receipt comes when it is saved, and in the view; BadJob if it is refused."""
-        return self._ask(Submit(spec=spec))
+        return self.ask(Submit(spec=spec))
 
     def scale(self, job: JobName, workers: int | None) -> Future[Receipt]:
         """Have so many workers; None: as the policy sees fit.  BadJob, UnknownJob."""
-        return self._ask(Scale(job=job, workers=workers))
+        return self.ask(Scale(job=job, workers=workers))
 
     def cancel(self, job: JobName) -> Future[Receipt]:
         """Stop a job.  UnknownJob."""
-        return self._ask(Cancel(job=job))
+        return self.ask(Cancel(job=job))
 
     def pause(self, job: JobName) -> Future[Receipt]:
         """Let a job rest: its workers checkpoint and go.  UnknownJob."""
-        return self._ask(Pause(job=job))
+        return self.ask(Pause(job=job))
 
     def resume(self, job: JobName) -> Future[Receipt]:
         """Let a job that rests go on.  UnknownJob."""
-        return self._ask(Resume(job=job))
+        return self.ask(Resume(job=job))
 
     def restart(self, job: JobName) -> Future[Receipt]:
         """Replace a job's workers a few at a time.  BadJob while it rests, UnknownJob."""
-        return self._ask(Restart(job=job))
+        return self.ask(Restart(job=job))
+
+    def ask(self, command: Command) -> Future[Receipt]:
+        """Have a command carried out; the receipt comes when it is saved, or why it was refused."""
+        asked = _Asked(command)
+        self._mailbox.put(asked)
+        return asked.receipt
+
+    def abandon(self, problem: HeadgateError) -> None:
+        """Tell whoever still waits for a receipt that there will be none.  After the last `tick`."""
+        receipts, self._receipts = self._receipts, []
+        for asked, _ in receipts:
+            asked.receipt.set_exception(problem)
+        for item in self._mailbox.drain():
+            if isinstance(item, _Asked) and item.receipt.set_running_or_notify_cancel():
+                item.receipt.set_exception(problem)
 
     def run(self, stop: threading.Event) -> None:
         """Tick whenever something has come or is due, until `stop` is set (and `wake` called).
@@ -185,11 +200,6 @@ class Scheduler:
         self._last_tick_at = now
         self._ticks += 1
         return now
-
-    def _ask(self, command: Command) -> Future[Receipt]:
-        asked = _Asked(command)
-        self._mailbox.put(asked)
-        return asked.receipt
 
     def _deal_with(self, item: MasterEvent | _Asked, now: float) -> None:
         if not isinstance(item, _Asked):
