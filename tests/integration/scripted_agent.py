@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -142,7 +143,7 @@ class ScriptedAgent:
 
 
 @contextmanager
-def scripted_agent() -> Iterator[tuple[ScriptedAgent, str]]:
+def scripted_agent(tls: ssl.SSLContext | None = None) -> Iterator[tuple[ScriptedAgent, str]]:
     """A running agent and its `ip:port`."""
     agent = ScriptedAgent()
 
@@ -188,6 +189,8 @@ def scripted_agent() -> Iterator[tuple[ScriptedAgent, str]]:
             """A client that went away is no error of the agent's."""
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
+from millstream.adapters.agent_tls import AgentTls
+
 _CHUNK_BYTES: Final = 64 * 1024
 _REFUSAL_BYTES_MAX: Final = 4096
 
@@ -45,8 +47,13 @@ class EventStream:
         body: bytes,
         open_timeout_s: float,
         silence_max_s: float,
+        tls: AgentTls | None = None,
     ) -> None:
-        self._connection = http.client.HTTPConnection(host, port, timeout=open_timeout_s)
+        self._connection: http.client.HTTPConnection
+        if tls is None:
+            self._connection = http.client.HTTPConnection(host, port, timeout=open_timeout_s)
+        else:
+            self._connection = tls.connection(host, port, timeout=open_timeout_s)
         try:
             self._connection.request("POST", path, body=body, headers=dict(headers))
             self._socket: socket.socket = self._connection.sock
@@ -77,7 +84,8 @@ class EventStream:
     def abort(self) -> None:
         """End the stream from any thread: a `read` that waits returns or raises.  Safe to repeat."""
         with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # The plain socket's method, also for TLS: it wakes the reader and leaves the TLS state to its thread.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Free the connection; only by the thread that reads."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from millstream.adapters.agent_tls import AgentTls, BadTlsSetting, read_tls
 from millstream.core.mesos_duration import parse_duration
 
 _SHUTDOWN_GRACE: Final = "5secs"
@@ -22,7 +23,7 @@ class ExecutorEnvironment:
     """One executor's place in the cluster.  Durations are seconds.
 
     `recovery_timeout_s` bounds how long a lost agent is waited for; 0 without checkpointing: not at all.
-    `token` is the JWT of executor authentication, and never printed.
+    `token` is the JWT of executor authentication, and never printed; `tls` is how the agent is spoken to, None: plain.
 
     Source: Mesos, `docs/executor-http-api.md`, "Environment variables".
     """
@@ -37,6 +38,7 @@ class ExecutorEnvironment:
     shutdown_grace_s: float
     sandbox: str = "."
     token: str | None = field(default=None, repr=False)
+    tls: AgentTls | None = None
 
 
 def read_environment(variables: Mapping[str, str]) -> ExecutorEnvironment:
@@ -59,6 +61,7 @@ def read_environment(variables: Mapping[str, str]) -> ExecutorEnvironment:
         shutdown_grace_s=_duration(variables, "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", _SHUTDOWN_GRACE),
         sandbox=variables.get("MESOS_SANDBOX") or variables.get("MESOS_DIRECTORY") or ".",
         token=variables.get("MESOS_EXECUTOR_AUTHENTICATION_TOKEN") or None,
+        tls=_tls(variables),
     )
 
 
@@ -76,6 +79,13 @@ def _endpoint(variables: Mapping[str, str]) -> tuple[str, int]:
     if not host or not colon or not port.isdecimal() or not 0 < int(port) < 65536:
         raise BadEnvironment(f"{name}={value!r} is no address: expected ip:port")
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _tls(variables: Mapping[str, str]) -> AgentTls | None:
+    try:
+        return read_tls(variables)
+    except BadTlsSetting as problem:
+        raise BadEnvironment(str(problem)) from problem
 
 
 def _duration(variables: Mapping[str, str], name: str, default: str) -> float:

@@ -109,6 +109,7 @@ class ExecutorDriver:
         self._stream: EventStream | None = None
         self._carried: frozenset[UpdateId] = frozenset()
         self._outbox: queue.SimpleQueue[_Post | None] = queue.SimpleQueue()
+        self._equipped = False
         self._ending = False
         self._stopped = Event()
         self._reader = Thread(target=self._keep_subscribed, name="agent-reader", daemon=True)
@@ -227,6 +228,7 @@ class ExecutorDriver:
             body=self._calls.subscribe(tasks, updates),
             open_timeout_s=_ANSWER_S,
             silence_max_s=_SILENCE_MAX_S,
+            tls=self._environment.tls,
         )
         with self._lock:
             self._stream = stream
@@ -285,9 +287,13 @@ class ExecutorDriver:
                     self._post(session, post)
 
     def _post(self, session: requests.Session, post: _Post) -> None:
+        tls = self._environment.tls
         try:
+            if tls is not None and not self._equipped:
+                tls.equip(session, self._environment.host)
+                self._equipped = True
             response = session.post(self._url, data=post.body, timeout=(_CONNECT_S, _ANSWER_S))
-        except requests.RequestException as problem:
+        except OSError as problem:
             _log.warning("%s did not reach the agent: %s", post.what, problem)
             self._abort_stream()
             return
@@ -318,4 +324,4 @@ class ExecutorDriver:
 
 def _url(environment: ExecutorEnvironment) -> str:
     host = f"[{environment.host}]" if ":" in environment.host else environment.host
-    return f"http://{host}:{environment.port}{_PATH}"
+    return f"{'http' if environment.tls is None else 'https'}://{host}:{environment.port}{_PATH}"
