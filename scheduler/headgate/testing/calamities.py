@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from headgate.testing.containers import Containers
 from headgate.testing.faults import PER_MINUTE, Fault, Weather
+from headgate.testing.machine_clock import MachineClock
+from headgate.testing.operators import Operators
 from headgate.testing.randomness import log_uniform
 from headgate.testing.scheduler_host import SchedulerHost
 from headgate.testing.source import Source
@@ -17,6 +19,9 @@ from headgate.testing.trace import Trace
 from headgate.testing.weathered_store import StoreRoom
 
 SOON_S: Final = (0.5, 60.0)
+STEP_S: Final = (0.1, 120.0)
+LAST_STATES: Final = ("TASK_FAILED", "TASK_FINISHED", "TASK_KILLED", "TASK_LOST")
+"""What a worker may say when it ends without having been asked to."""
 
 
 class Calamities:
@@ -33,6 +38,9 @@ class Calamities:
         host: SchedulerHost,
         room: StoreRoom,
         sources: Mapping[str, Source],
+        operators: Operators,
+        clock: MachineClock,
+        roles: Sequence[str],
     ) -> None:
         self._timeline = timeline
         self._weather = weather
@@ -42,6 +50,9 @@ class Calamities:
         self._host = host
         self._room = room
         self._sources = sources
+        self._operators = operators
+        self._clock = clock
+        self._roles = roles
         self._acts: Final[Mapping[Fault, Callable[[], str | None]]] = {
             Fault.WORKER_DIES: self._worker_dies,
             Fault.WORKER_STALLS: self._worker_stalls,
@@ -57,6 +68,13 @@ class Calamities:
             Fault.STORE_AWAY: self._store_away,
             Fault.BURST: self._burst,
             Fault.NEW_SHARD: self._new_shard,
+            Fault.WORKER_QUITS: self._worker_quits,
+            Fault.CLOCK_STEPS: self._clock_steps,
+            Fault.AGENT_DRAINED: self._agent_drained,
+            Fault.AGENT_DEACTIVATED: self._agent_deactivated,
+            Fault.AGENT_WRITTEN_OFF: self._agent_written_off,
+            Fault.MAINTENANCE: self._maintenance,
+            Fault.QUOTA: self._quota,
         }
         assert self._acts.keys() == PER_MINUTE.keys()
         self._storm = 0
@@ -155,14 +173,14 @@ class Calamities:
         seconds = log_uniform(chance, *SOON_S)
         if self._host.leader is None:
             return None
-        self._host.leader.process.stall(seconds)
+        self._host.leader.hinder(seconds)
         return f"for {seconds:.1f} s"
 
     def _second_leader(self) -> str | None:
         chance = self._weather.chance(Fault.SECOND_LEADER)
         stall_s = log_uniform(chance, *SOON_S) if chance.random() < 0.5 else 0.0
         if self._host.leader is not None:
-            self._host.leader.process.stall(stall_s)
+            self._host.leader.hinder(stall_s)
         self._host.start()
         self._later(Fault.SECOND_LEADER, self._host.retire)
         return f"the old one stands still for {stall_s:.1f} s"
@@ -187,3 +205,46 @@ class Calamities:
             shard, records=int(log_uniform(chance, 1, 10_000)), rate_per_s=chance.uniform(0.0, 100.0)
         )
         return f"{shard} of {job}"
+
+    def _worker_quits(self) -> str | None:
+        if not self._containers.workers:
+            return None
+        chance = self._weather.chance(Fault.WORKER_QUITS)
+        victim, state = chance.choice(self._containers.workers), chance.choice(LAST_STATES)
+        victim.process.run(lambda: victim.quit(state))
+        return f"{victim.task_id} says {state}"
+
+    def _clock_steps(self) -> str | None:
+        chance = self._weather.chance(Fault.CLOCK_STEPS)
+        seconds = chance.choice((-1, 1)) * log_uniform(chance, *STEP_S)
+        self._clock.step(seconds)
+        return f"the scheduler's by {seconds:.1f} s"
+
+    def _agent_drained(self) -> str | None:
+        address = self._weather.chance(Fault.AGENT_DRAINED).choice(self._town.addresses)
+        if self._operators.drain(address) is None:
+            return None
+        return f"{address} for {self._later(Fault.AGENT_DRAINED, self._operators.reactivate):.1f} s at least"
+
+    def _agent_deactivated(self) -> str | None:
+        address = self._weather.chance(Fault.AGENT_DEACTIVATED).choice(self._town.addresses)
+        if self._operators.deactivate(address) is None:
+            return None
+        return f"{address} for {self._later(Fault.AGENT_DEACTIVATED, self._operators.reactivate):.1f} s"
+
+    def _agent_written_off(self) -> str | None:
+        address = self._weather.chance(Fault.AGENT_WRITTEN_OFF).choice(self._town.addresses)
+        return None if self._operators.write_off(address) is None else address
+
+    def _maintenance(self) -> str | None:
+        chance = self._weather.chance(Fault.MAINTENANCE)
+        address, in_s = chance.choice(self._town.addresses), log_uniform(chance, 1.0, 7200.0)
+        done = self._operators.plan_maintenance(address, in_s=in_s, for_s=600.0)
+        return None if done is None else f"of {address} in {in_s:.0f} s"
+
+    def _quota(self) -> str | None:
+        chance = self._weather.chance(Fault.QUOTA)
+        role, cpus = chance.choice(self._roles), chance.randint(0, 3)
+        if self._operators.limit(role, cpus) is None:
+            return None
+        return f"{cpus} cpus for {role} for {self._later(Fault.QUOTA, self._operators.unlimit):.1f} s"

@@ -33,10 +33,18 @@ class Fault(Enum):
     STORE_AWAY = "store-away"
     BURST = "burst"
     NEW_SHARD = "new-shard"
+    WORKER_QUITS = "worker-quits"
+    CLOCK_STEPS = "clock-steps"
+    AGENT_DRAINED = "agent-drained"
+    AGENT_DEACTIVATED = "agent-deactivated"
+    AGENT_WRITTEN_OFF = "agent-written-off"
+    MAINTENANCE = "maintenance"
+    QUOTA = "quota"
     # ----
     SCHEDULER_DIES = "scheduler-dies"
     STORE_REFUSES = "store-refuses"
     STORE_SILENT = "store-silent"
+    STORE_SLOW = "store-slow"
     CALL_LOST = "call-lost"
     ANSWER_LOST = "answer-lost"
     START_FAILS = "start-fails"
@@ -63,11 +71,19 @@ PER_MINUTE: Final[Mapping[Fault, tuple[float, float]]] = {
     Fault.STORE_AWAY: (0.3, 6.0),
     Fault.BURST: (0.5, 10.0),
     Fault.NEW_SHARD: (0.2, 2.0),
+    Fault.WORKER_QUITS: (0.5, 6.0),
+    Fault.CLOCK_STEPS: (0.2, 3.0),
+    Fault.AGENT_DRAINED: (0.2, 2.0),
+    Fault.AGENT_DEACTIVATED: (0.2, 2.0),
+    Fault.AGENT_WRITTEN_OFF: (0.2, 1.0),
+    Fault.MAINTENANCE: (0.2, 2.0),
+    Fault.QUOTA: (0.2, 2.0),
 }
 PER_OCCASION: Final[Mapping[Fault, tuple[float, float]]] = {
     Fault.SCHEDULER_DIES: (0.001, 0.03),
     Fault.STORE_REFUSES: (0.005, 0.2),
     Fault.STORE_SILENT: (0.005, 0.2),
+    Fault.STORE_SLOW: (0.005, 0.1),
     Fault.CALL_LOST: (0.005, 0.2),
     Fault.ANSWER_LOST: (0.005, 0.2),
     Fault.START_FAILS: (0.05, 0.5),

@@ -12,7 +12,7 @@ from headgate.model.offer import Offer
 from headgate.model.resources import Resources
 from headgate.model.status import TaskState
 from headgate.model.task import Stage, WorkerRecord
-from headgate.testing.rules import Happening, Heard, Saved, Sent, Violation
+from headgate.testing.rules import Happening, Heard, Saved, Sent, Ticks, Violation
 from headgate.testing.stored_records import StoredRecords
 from headgate.testing.timeline import Timeline
 
@@ -136,10 +136,11 @@ class Reconciled:
     gate_s: Final = 60.0
 
     def __init__(self, store: StoredRecords, timeline: Timeline) -> None:
+        del timeline  # The patience is by the scheduler's own time.
         self._store = store
-        self._timeline = timeline
         self._unknown: dict[str, set[TaskId]] = {}
-        self._since: dict[str, float] = {}
+        self._since: dict[str, float | None] = {}
+        self._now = 0.0
         self._asked: set[str] = set()
 
     def see(self, happened: Happening) -> None:
@@ -147,15 +148,19 @@ class Reconciled:
         match happened:
             case Heard(who=who, event=Subscribed()):
                 self._unknown[who] = set(self._store.tasks)
-                self._since[who] = self._timeline.now()
+                self._since[who] = None
                 self._asked.discard(who)
+            case Ticks(who=who, now=now):
+                self._now = now
+                if self._since.get(who) is None:
+                    self._since[who] = now
             case Heard(who=who, event=Update(status=status)):
                 self._unknown.get(who, set()).discard(status.task_id)
             case Sent(who=who, call=Reconcile()):
                 self._asked.add(who)
             case Sent(who=who, call=Accept() as call):
                 unknown = self._unknown[who] & self._store.tasks.keys() - {each.task_id for each in call.launches}
-                waited_s = self._timeline.now() - self._since[who]
+                waited_s = self._now - (self._since[who] or self._now)
                 if unknown and (who not in self._asked or waited_s < self.gate_s - _NOW):
                     silent = ", ".join(sorted(unknown))
                     raise Violation("Reconciled", f"{_names(call)} {waited_s:.1f} s after, without word of {silent}")
@@ -194,12 +199,14 @@ class BackoffKept:
 
     def __init__(self, store: StoredRecords, timeline: Timeline) -> None:
         self._store = store
-        self._timeline = timeline
+        self._now = timeline.now()
         self._failures: dict[tuple[str, int, int], int] = {}
 
     def see(self, happened: Happening) -> None:
         """See `Rule`."""
         match happened:
+            case Ticks(now=now):
+                self._now = now
             case Saved():
                 for _, job, worker in happened.keys("workers"):
                     slots = self._store.workers.items()
@@ -220,13 +227,13 @@ class BackoffKept:
             self._failures[key] = slot.failures
         # Without a task nothing is known of how the worker fared: it may have been well, and gone since.
         tasks = [task for task in self._store.tasks.values() if (task.job, task.worker) == (slot.job, slot.worker)]
-        well_since = self._timeline.now() - job.spec.restart.healthy_after_s + _NOW
+        well_since = self._now - job.spec.restart.healthy_after_s + _NOW
         if slot.failures < before and tasks and all((task.running_at or task.since) > well_since for task in tasks):
             raise Violation("BackoffKept", f"{before} failures of worker {slot.worker} of {job.name} are forgotten")
 
     def _launched(self, launch: Launch) -> None:
         attempt = find_attempt(launch.task_id)
         slot = None if attempt is None else self._store.workers.get((attempt.job, attempt.worker))
-        early_s = 0.0 if slot is None else slot.backoff_until - self._timeline.now()
+        early_s = 0.0 if slot is None else slot.backoff_until - self._now
         if early_s > _NOW:
             raise Violation("BackoffKept", f"{launch.task_id} is launched {early_s:.1f} s before its backoff ends")

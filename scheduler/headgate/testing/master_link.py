@@ -22,6 +22,7 @@ from headgate.errors import CallRejected, MasterUnavailable
 from headgate.model.call import Call, Framework, Revive, Suppress, UpdateFramework
 from headgate.model.event import Disconnected, MasterEvent, Refused, Subscribed
 from headgate.model.ids import FrameworkId, OfferId
+from headgate.ports import Clock
 from headgate.simulator.cluster import Cluster
 from headgate.simulator.messages import Json, Reply, Stream
 from headgate.simulator.schema import Api, read_call, with_defaults
@@ -39,8 +40,8 @@ _LOST: Final = ("not subscribed", "not connected", "cannot be found", "didn't ma
 class MasterLink:
     """One scheduler process's `ports.Master`.
 
-    `effect` is called before and after every call that leaves, `hear` with each event when it arrives, `sent` with each
-    call when the master gets it.
+    `effect` is called before and after every call that leaves, `hindered` when one is lost, `hear` with each event when
+    it arrives, `sent` with each call when the master gets it.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class MasterLink:
         framework: Framework,
         framework_id: FrameworkId | None,
         heartbeat_s: float,
+        clock: Clock,
         trace: Trace,
         settle: Callable[[], None],
         effect: Callable[[], None],
+        hindered: Callable[[float], None],
         sent: Callable[[Call], None],
         hear: Callable[[MasterEvent], None],
     ) -> None:
@@ -67,9 +70,11 @@ class MasterLink:
         self._terms = UpdateFramework(framework=framework)
         self._framework_id = framework_id
         self._heartbeat_s = heartbeat_s
+        self._clock = clock
         self._trace = trace
         self._settle = settle
         self._effect = effect
+        self._hindered = hindered
         self._sent = sent
         self._hear = hear
         self._decoder = EventDecoder()
@@ -105,6 +110,7 @@ class MasterLink:
         self._effect()
         if self._weather.happens(Fault.CALL_LOST) or not self._cluster.has_master:
             self._trace.say(self._name, f"{kind} is lost")
+            self._hindered(0.0)
             raise MasterUnavailable(f"{kind}: no answer")
         reserved = [part for offer in getattr(call, "offer_ids", ()) for part in self._reserved.get(offer, ())]
         body = encode_call(call, framework_id=self._framework_id, framework=self._terms.framework, reserved=reserved)
@@ -119,6 +125,7 @@ class MasterLink:
         self._check(kind, answer)
         if self._weather.happens(Fault.ANSWER_LOST):
             self._trace.say(self._name, f"the answer to {kind} is lost")
+            self._hindered(0.0)
             raise MasterUnavailable(f"{kind}: no answer")
         self._note(call)
         self._effect()
@@ -200,7 +207,7 @@ class MasterLink:
     def _read(self, event: Json) -> None:
         self._heard_at = self._process.timeline.now()
         record = msgspec.json.encode(with_defaults("scheduler.Event", event))
-        decoded = self._decoder.decode(record, received_at=self._heard_at, role="*")
+        decoded = self._decoder.decode(record, received_at=self._clock.now(), role="*")
         self._reserved.update(decoded.reserved)
         for each in decoded.events:
             if isinstance(each, Subscribed):

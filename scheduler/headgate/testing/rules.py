@@ -72,7 +72,30 @@ class Stopped:
     problem: Exception
 
 
-Happening = Leads | Saved | Sent | Heard | Written | Stopped
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """A scheduler is about to tick, at what it takes for the time."""
+
+    who: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hindered:
+    """Something outside keeps a scheduler from acting, until then or (if that is past) in this tick."""
+
+    who: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A scheduler process is no more."""
+
+    who: str
+
+
+Happening = Leads | Saved | Sent | Heard | Written | Stopped | Ticks | Hindered | Ended
 
 
 class Violation(Exception):

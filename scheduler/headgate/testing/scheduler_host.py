@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from headgate.engines.millstream import MillstreamEngine
 from headgate.errors import FrameworkRefused, StaleLeader, StoreUnavailable
-from headgate.loop import GATHER_S, IDLE_S, Scheduler
+from headgate.loop import GATHER_S, LOOK_AGAIN_S, Scheduler
 from headgate.model.call import Call
 from headgate.model.event import MasterEvent
+from headgate.model.plan import Assign
 from headgate.model.settings import Settings
 from headgate.ports import Master, RecordStore
 from headgate.simulator.cluster import Cluster
+from headgate.steady_time import SteadyTime
 from headgate.testing.faults import Fault, Weather
+from headgate.testing.machine_clock import MachineClock
 from headgate.testing.master_link import MasterLink
 from headgate.testing.process import VirtualProcess
-from headgate.testing.rules import Heard, Leads, Rules, Saved, Sent, Stopped
+from headgate.testing.rules import Ended, Heard, Hindered, Leads, Rules, Saved, Sent, Stopped, Ticks, Violation
 from headgate.testing.timeline import Timeline
 from headgate.testing.trace import Trace
 from headgate.testing.weathered_store import StoreRoom, WeatheredStore
@@ -29,6 +33,8 @@ from headgate.testing.words import event_text
 
 ENGINES: Final = {"millstream": MillstreamEngine(default_store="/checkpoints")}
 RESTART_S: Final = (0.2, 8.0)
+TICK_S: Final = 0.001
+"""What a tick takes at least."""
 
 
 class Killed(BaseException):
@@ -49,6 +55,7 @@ class Machine:
     """What all incarnations share."""
 
     timeline: Timeline
+    clock: MachineClock
     cluster: Cluster
     weather: Weather
     disk: RecordStore
@@ -58,6 +65,10 @@ class Machine:
     rules: Rules
     trace: Trace
     heartbeat_s: float
+    idle_s: float
+    """The longest it waits for its next tick; infinite: nothing hides that it does not say when that is to be."""
+    audits: bool
+    """Whether it is looked for things that it would do, had it been woken for them."""
     settle: Callable[[], None]
 
 
@@ -74,7 +85,10 @@ class Incarnation:
         self.scheduler: Scheduler | None = None
         self._machine = machine
         self._ended = ended
-        self._wake_at = float("inf")
+        self._wake_at = inf
+        self._wakes = 0
+        self._told = self._ticked_at = inf
+        self._time = SteadyTime(machine.clock)
         self._begin()
 
     def wake(self, delay_s: float = GATHER_S) -> None:
@@ -82,7 +96,21 @@ class Incarnation:
         at = self._machine.timeline.now() + delay_s
         if at < self._wake_at:
             self._wake_at = at
-            self.process.after(delay_s, lambda: self._tick(at))
+            self._wakes += 1
+            mine = self._wakes
+            self.process.after(delay_s, lambda: self._tick() if mine == self._wakes else None)
+
+    def leapt(self, seconds: float) -> None:
+        """So much time was left out."""
+        self._wake_at += seconds
+        if self.link is not None:
+            self.link.leapt(seconds)
+
+    def hinder(self, seconds: float) -> None:
+        """Something outside takes so much of its time, or with nothing, its chance to act now."""
+        self._machine.rules.see(Hindered(self.name, self._machine.timeline.now() + seconds))
+        if seconds:
+            self.process.stall(seconds)
 
     def kill(self) -> None:
         """End it, whatever it is doing."""
@@ -100,11 +128,12 @@ class Incarnation:
             trace=machine.trace,
             effect=self._effect,
             landed=lambda changes, term, confirmed: machine.rules.see(Saved(changes, term, confirmed)),
+            hindered=self.hinder,
         )
         proxy = _Proxy()
         try:
             scheduler = Scheduler(
-                clock=machine.timeline,
+                clock=machine.clock,
                 master=machine.seams.master(proxy),
                 store=machine.seams.store(store),
                 engines=ENGINES,
@@ -125,9 +154,11 @@ class Incarnation:
             framework=machine.settings.framework,
             framework_id=scheduler.framework_id,
             heartbeat_s=machine.heartbeat_s,
+            clock=machine.clock,
             trace=machine.trace,
             settle=machine.settle,
             effect=self._effect,
+            hindered=self.hinder,
             sent=self._sent,
             hear=self._hear,
         )
@@ -149,12 +180,12 @@ class Incarnation:
         if self._machine.weather.happens(Fault.SCHEDULER_DIES):
             raise Killed
 
-    def _tick(self, at: float) -> None:
-        if self._wake_at != at:
-            return
+    def _tick(self) -> None:
         assert self.scheduler is not None
-        self._wake_at = float("inf")
-        now = self._machine.timeline.now()
+        self._wake_at = inf
+        now = self._time.now()
+        self._machine.rules.see(Ticks(self.name, now))
+        self._audit(now)
         try:
             wake_at = self.scheduler.tick(now)
         except Killed:
@@ -163,13 +194,33 @@ class Incarnation:
             self._machine.trace.say(self.name, f"stops: {problem}")
             self._machine.rules.see(Stopped(self.name, problem))
         else:
-            self.wake(IDLE_S if wake_at is None else min(IDLE_S, max(0.0, wake_at - now)))
+            self._told, self._ticked_at = inf if wake_at is None else wake_at, now
+            wait_s = self._machine.idle_s if wake_at is None else min(self._machine.idle_s, max(0.0, wake_at - now))
+            if wait_s < inf:
+                self.wake(max(wait_s, TICK_S))
             return
         self._end()
         self._ended(self)
 
+    def _audit(self, now: float) -> None:
+        """Had nothing come, there would be nothing to do before the instant that it named.
+
+        How many workers there are and who owns which shard are no part of that: they follow measurements, which fade,
+        and every report is a look at them.
+        """
+        if not self._machine.audits or not self._ticked_at + LOOK_AGAIN_S < now < self._told:
+            return
+        assert self.scheduler is not None
+        plan = self.scheduler.foresee(now)
+        wished = {job.name: job.workers_wished for job in self.scheduler.view.jobs}
+        scaled = any(wished.get(job.name) != job.workers for job in plan.records.jobs.values())
+        steps = [step for step in plan.steps if not isinstance(step, Assign)]
+        if steps and not scaled:
+            raise Violation("Wakes", f"{self.name} wanted to wake in {self._told - now:.1f} s, and has to do {steps}")
+
     def _end(self) -> None:
         self.process.end()
+        self._machine.rules.see(Ended(self.name))
         if self.link is not None:
             self.link.close()
 

@@ -9,7 +9,7 @@ from typing import Final
 from headgate.simulator.agent import Agent, AgentSettings, Checkpoint
 from headgate.simulator.cluster import Cluster, Life
 from headgate.simulator.master import Master, MasterSettings
-from headgate.simulator.messages import Output, StreamEnd, StreamEvent
+from headgate.simulator.messages import Output, Reply, StreamEnd, StreamEvent
 from headgate.testing.randomness import Randomness
 from headgate.testing.timeline import Timeline
 
@@ -36,6 +36,22 @@ class Town:
     def addresses(self) -> list[str]:
         """Where the agents are."""
         return list(self._agents)
+
+    def machine(self, address: str) -> dict[str, str]:
+        """The machine of the agent at an address, as maintenance names it."""
+        settings = self._agents[address]
+        return {"hostname": settings.hostname, "ip": settings.ip}
+
+    def agent_id(self, address: str) -> str | None:
+        """The id of the agent that is registered at an address; None: none is, or no master is there to say so."""
+        if not self.cluster.has_master:
+            return None
+        pid = self._agents[address].pid
+        answer = self.cluster.master.operator({"type": "GET_AGENTS"}, now=self._timeline.now())
+        assert isinstance(answer, Reply), answer
+        assert isinstance(answer.body, dict), answer
+        agents = answer.body["get_agents"].get("agents", ())
+        return next((each["agent_info"]["id"]["value"] for each in agents if each["pid"] == pid), None)
 
     def open(self) -> None:
         """Start the agents."""

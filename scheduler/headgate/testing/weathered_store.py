@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from headgate.errors import StaleLeader, StoreUnavailable
 from headgate.ports import RecordStore
 from headgate.testing.faults import Fault, Weather
+from headgate.testing.randomness import log_uniform
 from headgate.testing.timeline import Timeline
 from headgate.testing.trace import Trace
+
+SLOW_S: Final = (0.1, 20.0)
 
 Changes = Mapping[str, bytes | None]
 
@@ -38,7 +42,8 @@ class WeatheredStore:
     """A `ports.RecordStore` as one scheduler process sees it.
 
     `effect` is called before and after every write, `landed` with what a write has changed, its term, and
-    whether the process will hear that it landed.
+    whether the process will hear that it landed; `hindered` with how long the process has to wait for it, or with
+    nothing when it gets no answer.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class WeatheredStore:
         trace: Trace,
         effect: Callable[[], None],
         landed: Callable[[Changes, int, bool], None],
+        hindered: Callable[[float], None],
     ) -> None:
         self._disk = disk
         self._room = room
@@ -59,6 +65,7 @@ class WeatheredStore:
         self._trace = trace
         self._effect = effect
         self._landed = landed
+        self._hindered = hindered
 
     def load(self, prefix: str) -> Mapping[str, bytes]:
         """See the port."""
@@ -79,7 +86,12 @@ class WeatheredStore:
         self._landed(changes, term, not silent)
         if silent:
             self._trace.say(self._name, "the store says nothing of a write that landed")
+            self._hindered(0.0)
             raise StoreUnavailable("no answer to a write")
+        if self._weather.happens(Fault.STORE_SLOW):
+            seconds = log_uniform(self._weather.chance(Fault.STORE_SLOW), *SLOW_S)
+            self._trace.say(self._name, f"the store takes {seconds:.1f} s for a write")
+            self._hindered(seconds)
         self._effect()
 
     def new_term(self) -> int:
@@ -93,4 +105,5 @@ class WeatheredStore:
     def _answer(self, what: str) -> None:
         if self._room.is_away or self._weather.happens(Fault.STORE_REFUSES):
             self._trace.say(self._name, f"the store refuses a {what}")
+            self._hindered(0.0)
             raise StoreUnavailable(f"no answer to a {what}")

@@ -116,6 +116,14 @@ class VirtualWorker:
             self.link.close()
             self._place.exited(status)
 
+    def quit(self, state: str) -> None:
+        """Say that the task has ended, unasked, and end; not if it is about to end anyway, or has not begun."""
+        if self._life in (Life.STARTING, Life.RUNNING):
+            self._abandon()
+            self._wanted = {}
+            self._life = Life.LAST_WORD
+            self._last_word = self.link.update(self._task_id, state, message="enough")
+
     # ---- what comes in
 
     def _hear(self, event: Json) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from random import Random
@@ -24,6 +24,7 @@ from headgate.testing.trace import Trace
 from millstream.contract.worker_spec import Until
 
 GIB: Final = 1_024_000
+ROLES: Final = ("*", "*", "red", "blue")
 RATE_PER_S: Final = 1000.0
 """What one worker can do."""
 PATIENCE_S: Final = 1.0
@@ -32,31 +33,34 @@ PATIENCE_S: Final = 1.0
 Command = Callable[[Scheduler], "Future[Receipt]"]
 
 
-def draw_agents(randomness: Random, workers: int) -> list[AgentSettings]:
-    """Agents with room for so many workers, and some more."""
+def draw_agents(randomness: Random, workers: int, gpus: int) -> list[AgentSettings]:
+    """Agents with room for so many workers, and some more; one more with so many GPUs, if any are wanted."""
     count = randomness.randint(2, 5)
     cpus = -(-(workers + 2) // count) + randomness.randint(0, 2)
-    return [
-        AgentSettings(
-            resources=f"cpus:{cpus};mem:{cpus * 1100};disk:100000;ports:[31000-31100]",
-            attributes=f"rack:r{number % 2}",
-            hostname=f"a{number}.example",
-            ip=f"10.0.0.{number + 1}",
-            executor_registration_timeout_s=20.0,
-            registration_backoff_s=0.5,
-        )
-        for number in range(count)
-    ]
+    plain = [_agent(number, cpus) for number in range(count)]
+    return [*plain, _agent(count, workers + 2, f";gpus:{gpus}")] if gpus else plain
 
 
-def draw_job(randomness: Random, name: str) -> JobSpec:
-    """A job of one-cpu workers."""
+def _agent(number: int, cpus: int, more: str = "") -> AgentSettings:
+    return AgentSettings(
+        resources=f"cpus:{cpus};mem:{cpus * 1100};disk:100000;ports:[31000-31100]{more}",
+        attributes=f"rack:r{number % 2}",
+        hostname=f"a{number}.example",
+        ip=f"10.0.0.{number + 1}",
+        executor_registration_timeout_s=20.0,
+        registration_backoff_s=0.5,
+    )
+
+
+def draw_job(randomness: Random, name: str, *, gpus: bool = False) -> JobSpec:
+    """A job of one-cpu workers; with `gpus` each has a GPU as well."""
     least = randomness.randint(1, 2)
     most = least + randomness.randint(0, 3)
     return JobSpec(
         name=JobName(name),
+        role=randomness.choice(ROLES),
         program=Program(file="p.py", sha256="ab" * 32),
-        worker=Request(cpus_m=1000, mem_m=GIB, ports=randomness.randint(0, 1)),
+        worker=Request(cpus_m=1000, mem_m=GIB, gpus_m=1000 * gpus, ports=randomness.randint(0, 1)),
         workers=Workers(min=least, max=most, initial=randomness.randint(least, most)),
         checkpoint=Checkpoint(interval_s=log_uniform(randomness, 1.0, 10.0)),
         scaling=Scaling(
@@ -166,9 +170,9 @@ class People:
         return job is not None and job.goal is Goal.RUN and not job.state.leaving
 
 
-def wanted_workers(specs: Mapping[JobName, JobSpec]) -> int:
+def wanted_workers(specs: Iterable[JobSpec]) -> int:
     """The most workers that all jobs may have together."""
-    return sum(spec.workers.max for spec in specs.values())
+    return sum(spec.workers.max for spec in specs)
 
 
 def _nothing() -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from headgate.adapters.memory_store import MemoryStore
+from headgate.loop import IDLE_S
 from headgate.model.call import Framework
 from headgate.model.settings import Settings
 from headgate.simulator.master import MasterSettings
@@ -27,6 +29,9 @@ from headgate.testing.launch_rules import (
     SavedBeforeAcknowledged,
     WithinOffers,
 )
+from headgate.testing.machine_clock import MachineClock
+from headgate.testing.offer_rules import NoMoreThanWished, NothingHoarded
+from headgate.testing.operators import Operators
 from headgate.testing.randomness import Randomness
 from headgate.testing.rest import Rest
 from headgate.testing.rules import Rule, Rules, Terms, Violation, Written
@@ -56,6 +61,8 @@ RULES: Final[tuple[type[Rule], ...]] = (
     Reconciled,
     SavedBeforeAcknowledged,
     BackoffKept,
+    NothingHoarded,
+    NoMoreThanWished,
     OneOwner,
     OnceOnly,
 )
@@ -97,6 +104,8 @@ class World:
         store = StoredRecords()
         rules = Rules(store, [rule(store, self.timeline) for rule in RULES])
         specs = [draw_job(workload, f"job{number}") for number in range(1 + (workload.random() < 0.3))]
+        if workload.random() < 0.2:
+            specs.append(draw_job(workload, "gpu-job", gpus=True))
         self._sources: dict[str, Source] = {spec.name: draw_source(workload, self.timeline, spec) for spec in specs}
         expire = Fault.OFFERS_EXPIRE in self.weather.weights
         self._town = Town(
@@ -109,7 +118,11 @@ class World:
                 heartbeat_interval=HEARTBEAT_S,
                 offer_timeout=workload.uniform(0.5, 10.0) if expire else None,
             ),
-            draw_agents(workload, wanted_workers({spec.name: spec for spec in specs})),
+            draw_agents(
+                workload,
+                wanted_workers(specs),
+                sum(spec.workers.max for spec in specs if spec.worker.gpus_m),
+            ),
         )
         logs = ShardLogs(self.timeline, self.weather, lambda *entry: rules.see(Written(*entry)))
         self._containers = Containers(
@@ -123,9 +136,12 @@ class World:
             settle=self._town.settle,
         )
         self._room = StoreRoom(self.timeline)
+        clock = MachineClock(self.timeline)
+        self._operators = Operators(self._town, self.timeline)
         self._host = SchedulerHost(
             Machine(
                 timeline=self.timeline,
+                clock=clock,
                 cluster=self._town.cluster,
                 weather=self.weather,
                 disk=MemoryStore(),
@@ -135,6 +151,8 @@ class World:
                 rules=rules,
                 trace=self.trace,
                 heartbeat_s=HEARTBEAT_S,
+                audits=randomness.child("audits").random() < 0.15,
+                idle_s=IDLE_S if randomness.child("wake-ups").random() < 0.3 else inf,
                 settle=self._town.settle,
             )
         )
@@ -163,6 +181,9 @@ class World:
             host=self._host,
             room=self._room,
             sources=self._sources,
+            operators=self._operators,
+            clock=clock,
+            roles=sorted({spec.role for spec in specs}),
         )
         self._seasons = randomness.child("seasons")
         self._storms = draw_storms(self._seasons, options.storm_s, options.span_s)
@@ -205,6 +226,7 @@ class World:
         self.weather.calm()
         self._room.come_back()
         self._town.mend()
+        self._operators.mend()
         self._host.retire()
         for source in self._sources.values():
             if last:
@@ -230,8 +252,7 @@ class World:
             hop_s = draw_hop(self._seasons, left_s)
             self.timeline.leap(hop_s)
             for each in self._host.living:
-                if each.link is not None:
-                    each.link.leapt(hop_s)
+                each.leapt(hop_s)
             self.trace.say("world", f"{hop_s:.0f} s later")
             self._come_to_rest()
 
