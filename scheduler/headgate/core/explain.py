@@ -1,69 +1,62 @@
 """Why a job waits: how many agents were looked at, what each lacks, which comes nearest, what would make it fit.
 
-Speaks of every agent we know, as last offered, not only of the offers in hand.
+Speaks of every agent we know, as last offered, not only of the offers in hand: an offer that was rescinded, or went
+unanswered, makes nothing scarce.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 
-from headgate.core.feasible import Surroundings, vetoes
-from headgate.core.pool import Pool
-from headgate.model.job import JobSpec
+from headgate.core.placing.judgement import Judgement
 from headgate.model.task import WorkerRecord
-from headgate.model.waiting import NearestFit, Veto, VetoCount, VetoKind, Waiting
-
-Judged = Sequence[tuple[Pool, tuple[Veto, ...]]]
-"""Every known pool, and what it has against a job."""
+from headgate.model.waiting import NearestFit, Waiting
 
 
-class Judge:
-    """Holds jobs against the agents we know; jobs alike in need are held once."""
+def explain(
+    slots: Sequence[WorkerRecord],
+    judged: Judgement,
+    *,
+    offers: int,
+    gate: str | None,
+    now: float,
+    gathered: int | None = None,
+    held_until: float | None = None,
+) -> Waiting:
+    """Why these slots of a job have no task.
 
-    def __init__(self, known: Sequence[Pool]) -> None:
-        self._known = known
-        self._judged: dict[Hashable, Judged] = {}
-
-    def judged(self, spec: JobSpec, counts: Mapping[str, Counter[str]], around: Surroundings) -> Judged:
-        """The vetoes of every known pool."""
-        if spec.placement:
-            return self._vetoes(spec, counts, around)
-        kind = (spec.role, spec.worker, around.gpus_kept, tuple(sorted(around.avoided.items())))
-        if kind not in self._judged:
-            self._judged[kind] = self._vetoes(spec, counts, around)
-        return self._judged[kind]
-
-    def _vetoes(self, spec: JobSpec, counts: Mapping[str, Counter[str]], around: Surroundings) -> Judged:
-        return [(pool, vetoes(spec, pool, counts, around)) for pool in self._known]
-
-
-def explain(slots: Sequence[WorkerRecord], judged: Judged, *, offers: int, gate: str | None, now: float) -> Waiting:
-    """Why these slots of a job have no task.  `gate`: why nothing at all is started now, if that is so."""
-    kinds = Counter(kind for _, found in judged for kind in {veto.kind for veto in found})
-    nearest = _nearest(judged)
+    `gate`: why nothing at all is started now, if that is so.  `gathered`: how many workers of a gang have room on
+    offers that are held for it, `held_until` when these are given back.
+    """
     backing_off = [slot for slot in slots if slot.backoff_until > now]
     all_back_off = len(backing_off) == len(slots)
-    vetoed = tuple(VetoCount(kind=kind, agents=kinds[kind]) for kind in VetoKind if kinds[kind])
-    agents = len({pool.agent_id for pool, _ in judged})
-    fitting = len({pool.agent_id for pool, found in judged if not found})
-    remedy = _remedy(nearest) if nearest and not fitting else None
+    remedy = None
+    if judged.nearest is not None:
+        remedy = ", or ".join(judged.alternatives) or _remedy(judged.nearest)
     who = _who(slots)
     if gate:
         text = f"{who}: {gate}"
     elif all_back_off:
         text = f"{who}: {_backoff_text(backing_off, now)}"
+    elif gathered is not None:
+        text = f"{who}: {_gang_text(gathered, len(slots), held_until, now)}"
     else:
-        text = f"{who}: {_offer_text(agents, fitting, vetoed, nearest, remedy)}"
+        text = f"{who}: {_offer_text(judged, remedy)}"
     return Waiting(
         since=min(slot.wanted_since if slot.wanted_since is not None else now for slot in slots),
         workers=tuple(slot.worker for slot in slots),
         text=text,
-        agents=agents,
+        agents=judged.agents,
+        fitting=judged.fitting,
         offers=offers,
-        vetoed=vetoed,
-        nearest=nearest,
+        vetoed=judged.vetoed,
+        funnel=judged.funnel,
+        nearest=judged.nearest,
         remedy=remedy,
+        alternatives=judged.alternatives,
+        never=judged.never,
+        gathered=gathered,
+        held_until=held_until,
         backoff_until=min(slot.backoff_until for slot in backing_off) if all_back_off else None,
     )
 
@@ -74,25 +67,13 @@ def cause(waiting: Waiting) -> str:
         return "backs off after failures"
     if not waiting.agents:
         return "no agent has been offered yet"
+    if waiting.never is not None:
+        return f"can never fit: {waiting.never}"
+    if waiting.gathered is not None:
+        return "starts all its workers at once: waits for room for all of them"
     if waiting.nearest is None:
         return "waits for an offer"
     return f"no known agent fits: {', '.join(each.kind.value for each in waiting.vetoed)}"
-
-
-def _nearest(judged: Judged) -> NearestFit | None:
-    """The agent with the least against it; None if one fits, or none is known."""
-    if not judged or any(not found for _, found in judged):
-        return None
-    pool, found = min(judged, key=lambda each: (_distance(each[1]), each[0].agent_id, each[0].role))
-    return NearestFit(agent_id=pool.agent_id, hostname=pool.hostname, vetoes=found)
-
-
-def _distance(found: Sequence[Veto]) -> float:
-    """How far from fitting: the share that is missing of each amount, and one for anything else."""
-    return sum(
-        (veto.wanted - veto.offered) / veto.wanted if veto.wanted is not None and veto.offered is not None else 1.0
-        for veto in found
-    )
 
 
 def _remedy(nearest: NearestFit) -> str | None:
@@ -115,15 +96,20 @@ def _backoff_text(slots: Sequence[WorkerRecord], now: float) -> str:
     )
 
 
-def _offer_text(
-    agents: int, fitting: int, vetoed: Sequence[VetoCount], nearest: NearestFit | None, remedy: str | None
-) -> str:
-    if not agents:
+def _gang_text(gathered: int, wanted: int, held_until: float | None, now: float) -> str:
+    held = f", held for {held_until - now:.0f} s more" if held_until is not None and gathered else ""
+    return f"they start all at once; there is room for {gathered} of {wanted}{held}"
+
+
+def _offer_text(judged: Judgement, remedy: str | None) -> str:
+    if not judged.agents:
         return "no agent has been offered yet"
-    if fitting:
-        return f"{fitting} of {agents} known agents would fit; waits for an offer of one"
-    reasons = ", ".join(f"{each.agents} {each.kind.value}" for each in vetoed)
-    text = f"none of {agents} known agents fits ({reasons})"
-    if nearest:
-        text += f"; nearest is {nearest.hostname}: {', '.join(veto.text for veto in nearest.vetoes)}"
+    if judged.fitting:
+        return f"{judged.fitting} of {judged.agents} known agents would fit; waits for an offer of one"
+    reasons = ", ".join(f"{each.agents} {each.kind.value}" for each in judged.vetoed)
+    text = f"none of {judged.agents} known agents fits ({reasons})"
+    if judged.nearest:
+        text += f"; nearest is {judged.nearest.hostname}: {', '.join(veto.text for veto in judged.nearest.vetoes)}"
+    if judged.never:
+        text += f"; can never fit: {judged.never}"
     return f"{text}; fits if {remedy}" if remedy else text

@@ -1,6 +1,6 @@
-"""A worker's needs against what an agent offers: the vetoes.  None means that it fits.
+"""A worker's needs against what one agent offers: the vetoes.  None means that it fits.
 
-Resources are checked each for itself, so that the answer names every shortfall, not the first.
+Each thing is checked for itself, so that the answer names every shortfall, not the first.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from headgate.core.attributes import REGION, attribute_value
 from headgate.core.placement import placement_veto
-from headgate.core.pool import Pool, attribute_text
+from headgate.core.pool import Pool
 from headgate.core.units import size_text
 from headgate.model.ids import AgentId
 from headgate.model.job import JobSpec
+from headgate.model.offer import Unavailability
 from headgate.model.resources import Request
 from headgate.model.waiting import Veto, VetoKind
 
@@ -22,15 +24,34 @@ from headgate.model.waiting import Veto, VetoKind
 class Surroundings:
     """What a fit depends on besides the job and the agent.
 
-    `groups`: known values per attribute.  `avoided`: agents the job leaves alone, until when.  `gpus_kept`: agents with
-    GPUs are left to GPU work (not so when every known agent has them).
+    `groups`: per attribute of a group_by, the known values on agents that the job could use.  `avoided`: agents the job
+    leaves alone, until when; if `avoided_bend`, only as long as another one fits.  `gpus_kept`: agents with GPUs are
+    left to GPU work.  `region`: the master's, the only one that is used unless the job speaks of regions; None: any.
     """
 
     now: float
     maintenance_s: float
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)
     avoided: Mapping[AgentId, float] = field(default_factory=dict)
+    avoided_bend: bool = False
     gpus_kept: bool = True
+    region: str | None = None
+
+
+def confined_to(spec: JobSpec, region: str | None) -> str | None:
+    """The region outside which the job uses no agent; None: it may use any.
+
+    Source: Mesos, `docs/fault-domains.md`: remote agents are for who asks for them, since latency and cost differ.
+    """
+    return None if any(each.attribute == REGION for each in spec.placement) else region
+
+
+def under_maintenance(window: Unavailability | None, around: Surroundings) -> bool:
+    """Whether the window is open, or opens soon."""
+    if window is None:
+        return False
+    over = window.duration_s is not None and window.start_at + window.duration_s <= around.now
+    return not over and window.start_at <= around.now + around.maintenance_s
 
 
 def vetoes(spec: JobSpec, pool: Pool, counts: Mapping[str, Counter[str]], around: Surroundings) -> tuple[Veto, ...]:
@@ -43,7 +64,7 @@ def vetoes(spec: JobSpec, pool: Pool, counts: Mapping[str, Counter[str]], around
         if each.weight is None:
             veto = placement_veto(
                 each,
-                attribute_text(pool, each.attribute),
+                attribute_value(pool, each.attribute),
                 counts.get(each.attribute, Counter()),
                 around.groups.get(each.attribute, frozenset()),
             )
@@ -63,8 +84,22 @@ def static_vetoes(spec: JobSpec, pool: Pool, around: Surroundings) -> list[Veto]
                 remedy=f"role {pool.role}",
             )
         )
+    region = confined_to(spec, around.region)
+    if region is not None and pool.domain is not None and pool.domain.region != region:
+        found.append(
+            Veto(
+                kind=VetoKind.REGION,
+                text=f"region: the agent is in {pool.domain.region}, the master in {region}",
+                remedy="with a constraint on @region",
+            )
+        )
     if around.gpus_kept and pool.has_gpus and not spec.worker.gpus_m:
         found.append(Veto(kind=VetoKind.GPUS_KEPT, text="the agent has GPUs, which are kept for jobs that want them"))
+    if under_maintenance(pool.unavailability, around):
+        assert pool.unavailability is not None
+        starts = pool.unavailability.start_at - around.now
+        when = f"in {starts:.0f} s" if starts > 0 else "now"
+        found.append(Veto(kind=VetoKind.MAINTENANCE, text=f"maintenance begins {when}"))
     until = around.avoided.get(pool.agent_id)
     if until is not None and until > around.now:
         found.append(
@@ -74,13 +109,6 @@ def static_vetoes(spec: JobSpec, pool: Pool, around: Surroundings) -> list[Veto]
                 passing=True,
             )
         )
-    window = pool.unavailability
-    if window is not None:
-        over = window.duration_s is not None and window.start_at + window.duration_s <= around.now
-        if not over and window.start_at <= around.now + around.maintenance_s:
-            starts = window.start_at - around.now
-            when = f"in {starts:.0f} s" if starts > 0 else "now"
-            found.append(Veto(kind=VetoKind.MAINTENANCE, text=f"maintenance begins {when}"))
     return found
 
 
@@ -88,28 +116,32 @@ def shortfalls(request: Request, pool: Pool) -> list[Veto]:
     """What there is too little of."""
     offered = pool.resources
     amounts = (
-        (VetoKind.CPUS, request.cpus_m, offered.cpus_m, _number),
-        (VetoKind.MEM, request.mem_m, offered.mem_m, _size),
-        (VetoKind.DISK, request.disk_m, offered.disk_m, _size),
-        (VetoKind.GPUS, request.gpus_m, offered.gpus_m, _number),
-        (VetoKind.PORTS, request.ports, offered.port_count, str),
+        (VetoKind.CPUS, request.cpus_m, offered.cpus_m),
+        (VetoKind.MEM, request.mem_m, offered.mem_m),
+        (VetoKind.DISK, request.disk_m, offered.disk_m),
+        (VetoKind.GPUS, request.gpus_m, offered.gpus_m),
+        (VetoKind.PORTS, request.ports, offered.port_count),
     )
     return [
         Veto(
             kind=kind,
-            text=f"{kind.value}: wants {text(wanted)}, {text(there)} free",
-            remedy=f"{kind.value} ≤ {text(there)}",
+            text=f"{kind.value}: wants {amount_text(kind, wanted)}, {amount_text(kind, there)} free",
+            remedy=at_most(kind, there),
             wanted=wanted,
             offered=there,
         )
-        for kind, wanted, there, text in amounts
+        for kind, wanted, there in amounts
         if wanted > there
     ]
 
 
-def _number(thousandths: int) -> str:
-    return f"{thousandths / 1000:g}"
+def at_most(kind: VetoKind, amount: int) -> str:
+    """What would make an agent fit that has so much of it."""
+    return f"{kind.value} ≤ {amount_text(kind, amount)}"
 
 
-def _size(thousandths: int) -> str:
-    return size_text(thousandths / 1000)
+def amount_text(kind: VetoKind, amount: int) -> str:
+    """An amount of one kind as people write it."""
+    if kind in (VetoKind.MEM, VetoKind.DISK):
+        return size_text(amount / 1000)
+    return str(amount) if kind is VetoKind.PORTS else f"{amount / 1000:g}"

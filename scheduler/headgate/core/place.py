@@ -1,37 +1,43 @@
-"""Starts → offers: who goes where, and what is done with the rest.
+"""Starts → offers: who goes where.
 
 Job by job (GPU work first, since nothing else may take its agents, then in the order of submission), each worker onto
-the best pool that fits.  A pool's rank changes only when something is taken from it, so rankings are kept in heaps, one
-for all jobs alike in need, and only the pool last used is ranked again; constraints that look at where the job's other
-workers are rank all anew.
+the best pool that fits.  A job that finds no room stands in nobody's way.  All agents are judged at once, in arrays
+(`core.placing`); after a worker is placed only what it changed is judged again.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from headgate.core.feasible import Surroundings, vetoes
-from headgate.core.pool import Pool, attribute_text
-from headgate.core.rank import score
-from headgate.model.job import JobSpec, Operator
-from headgate.model.resources import Resources
+import numpy as np
 
-_AWARE = frozenset({Operator.UNIQUE, Operator.MAX_PER, Operator.GROUP_BY, Operator.CLUSTER})
-"""Operators that look at where the job's other workers are."""
+from headgate.core.attributes import attribute_text
+from headgate.core.feasible import Surroundings
+from headgate.core.placing.checks import Constraint, avoided, role_and_place
+from headgate.core.placing.fleet import Bools, Fleet
+from headgate.core.placing.ranking import Ranking, Tightness
+from headgate.core.pool import Pool
+from headgate.model.ids import AgentId, JobName
+from headgate.model.job import JobSpec
+from headgate.model.resources import Request, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """The workers of one job to start, lowest number first, and where its others are (`placement.tally`)."""
+    """The workers of one job to start, lowest number first, and where its others are.
+
+    `counts`: those by attribute value (`placement.tally`); `homes`: by agent.  `gang`: all of them, or none.
+    """
 
     spec: JobSpec
     submission: int
     workers: tuple[int, ...]
     around: Surroundings
     counts: Mapping[str, Counter[str]] = field(default_factory=dict)
+    homes: Mapping[AgentId, int] = field(default_factory=dict)
+    gang: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,110 +54,89 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placing:
-    """Who was placed, in order, and every pool as it is afterwards."""
+    """Who was placed, in order; `gathered`: what was found for a gang that is not complete, and is held for it."""
 
     placed: tuple[Placed, ...]
-    pools: tuple[Pool, ...]
+    gathered: tuple[Placed, ...] = ()
 
 
-def placing(wants: Sequence[Want], pools: Sequence[Pool]) -> Placing:
-    """As many starts as fit.  Every resource is given once."""
-    table = _Table(pools)
+def placing(
+    wants: Sequence[Want], fleet: Fleet, *, usable: Bools | None = None, holder: JobName | None = None
+) -> Placing:
+    """As many starts as fit.  Every resource is given once; the fleet has what is left.
+
+    Only rows that are `usable` are used: by default those with an offer in hand.  `holder` is the gang for which pools
+    are kept from who comes after it while it is not complete.
+    """
+    free = fleet.offered if usable is None else usable
+    tightness: dict[Request, Tightness] = {}
     placed: list[Placed] = []
-    for want in sorted(wants, key=lambda want: (not want.spec.worker.gpus_m, want.submission, want.spec.name)):
-        placed += _place_job(want, table)
-    return Placing(placed=tuple(placed), pools=tuple(table.pools))
+    gathered: list[Placed] = []
+    in_order = sorted(wants, key=lambda want: (not want.spec.worker.gpus_m, want.submission, want.spec.name))
+    for want in in_order:
+        request = want.spec.worker
+        if request not in tightness:
+            tightness[request] = Tightness(request, fleet)
+        before: dict[int, Pool] | None = {} if want.gang else None
+        found = _place_job(want, fleet, tightness[request], free, before)
+        if before is not None and len(found) < len(want.workers):
+            for row, pool in before.items():
+                fleet.put_back(row, pool)
+            if want.spec.name == holder:
+                gathered = found
+                free = free.copy()
+                free[list(before)] = False
+        else:
+            placed += found
+    return Placing(placed=tuple(placed), gathered=tuple(gathered))
 
 
-_Entry = tuple[float, str, str, int]
-"""Score (lower is better), agent, role, index of the pool: in the order of preference."""
+def may_help(wants: Sequence[Want], fleet: Fleet) -> Bools:
+    """Rows that a worker of any of these could use, now or once what stands against it has passed by itself."""
+    helps = np.zeros(len(fleet), dtype=np.bool_)
+    tightness: dict[Request, Tightness] = {}
+    for want in wants:
+        spec = want.spec
+        if spec.worker not in tightness:
+            tightness[spec.worker] = Tightness(spec.worker, fleet)
+        fits = tightness[spec.worker].shares() > -np.inf
+        for check in role_and_place(spec, fleet, want.around):
+            fits &= ~check.against
+        for each in spec.placement:
+            if each.weight is None:
+                fits &= Constraint(each, fleet, want.counts, want.around).at(slice(None))
+        helps |= fits
+    return helps
 
 
-class _Ranking:
-    """The pools that fit one kind of need, best first."""
-
-    def __init__(self, want: Want, counts: Mapping[str, Counter[str]]) -> None:
-        self._want = want
-        self._counts = counts
-        self._heap: list[_Entry] = []
-        self._current: dict[int, _Entry] = {}
-
-    def put(self, index: int, pool: Pool) -> None:
-        """Rank a pool, anew if it was ranked before."""
-        self._current.pop(index, None)
-        spec, around = self._want.spec, self._want.around
-        # The cheap question first: most pools that do not fit are too small.
-        if not pool.resources.holds(spec.worker) or vetoes(spec, pool, self._counts, around):
-            return
-        entry = (-score(spec, pool, self._counts, around), pool.agent_id, pool.role, index)
-        self._current[index] = entry
-        heapq.heappush(self._heap, entry)
-
-    def best(self) -> int | None:
-        """The index of the best pool; None if none fits."""
-        while self._heap:
-            entry = self._heap[0]
-            if self._current.get(entry[3]) == entry:
-                return entry[3]
-            heapq.heappop(self._heap)
-        return None
-
-
-class _Table:
-    """The pools, and the rankings made of them so far: jobs alike in need share one."""
-
-    def __init__(self, pools: Sequence[Pool]) -> None:
-        self.pools = list(pools)
-        self._shared: dict[Hashable, _Ranking] = {}
-
-    def ranking(self, want: Want, counts: Mapping[str, Counter[str]]) -> _Ranking:
-        """The ranking for a need as things are; not kept if it depends on where the job's other workers are."""
-        spec, around = want.spec, want.around
-        if spec.placement:
-            return self._made(want, counts)
-        kind = (spec.role, spec.worker, around.gpus_kept, tuple(sorted(around.avoided.items())))
-        if kind not in self._shared:
-            self._shared[kind] = self._made(want, counts)
-        return self._shared[kind]
-
-    def take(self, index: int, want: Want) -> Resources:
-        """What a worker gets out of a pool; the pool and its ranks are less by that."""
-        taken, self.pools[index] = self.pools[index].after(want.spec.worker)
-        for ranking in self._shared.values():
-            ranking.put(index, self.pools[index])
-        return taken
-
-    def _made(self, want: Want, counts: Mapping[str, Counter[str]]) -> _Ranking:
-        made = _Ranking(want, counts)
-        for index, pool in enumerate(self.pools):
-            made.put(index, pool)
-        return made
-
-
-def _place_job(want: Want, table: _Table) -> list[Placed]:
-    counts = {name: Counter(values) for name, values in want.counts.items()}
-    aware = any(each.operator in _AWARE for each in want.spec.placement)
-    ranking = table.ranking(want, counts)
+def _place_job(
+    want: Want, fleet: Fleet, tightness: Tightness, free: Bools, before: dict[int, Pool] | None
+) -> list[Placed]:
+    """As many of the job's workers as fit; the pools as they were go to `before`."""
+    spec, around = want.spec, want.around
+    usable = free.copy()
+    for check in role_and_place(spec, fleet, around):
+        usable &= ~check.against
+    shunned = avoided(fleet, around)
+    ranking = Ranking(spec, fleet, tightness, usable & ~shunned, want.counts, want.homes, around)
+    bends = around.avoided_bend and bool(around.avoided)
+    names = sorted({each.attribute for each in spec.placement})
     placed = []
     for worker in want.workers:
-        index = ranking.best()
-        if index is None:
+        row = ranking.best()
+        if row is None and bends:
+            bends = False
+            ranking.use(usable)
+            row = ranking.best()
+        if row is None:
             break
-        taken = table.take(index, want)
-        pool = table.pools[index]
-        places = _places(want.spec, pool)
+        if before is not None:
+            before.setdefault(row, fleet.pools[row])
+        taken = fleet.take(row, spec.worker)
+        pool = fleet.pools[row]
+        places = {name: text for name in names if (text := attribute_text(pool, name)) is not None}
         placed.append(
-            Placed(spec=want.spec, submission=want.submission, worker=worker, pool=pool, resources=taken, places=places)
+            Placed(spec=spec, submission=want.submission, worker=worker, pool=pool, resources=taken, places=places)
         )
-        for name, value in places.items():
-            counts.setdefault(name, Counter())[value] += 1
-        if aware:
-            ranking = table.ranking(want, counts)
-        elif want.spec.placement:
-            ranking.put(index, pool)
+        ranking.taken(row, fleet.rows[pool.agent_id], places)
     return placed
-
-
-def _places(spec: JobSpec, pool: Pool) -> dict[str, str]:
-    found = {each.attribute: attribute_text(pool, each.attribute) for each in spec.placement}
-    return {name: value for name, value in sorted(found.items()) if value is not None}

@@ -6,18 +6,21 @@ in one ACCEPT.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from headgate.model.ids import AgentId, OfferId
 from headgate.model.offer import AttributeValue, FaultDomain, Offer, Unavailability
-from headgate.model.resources import PortRange, Request, Resources
+from headgate.model.resources import Request, Resources
 from headgate.model.snapshot import AgentSeen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """One agent, one role.  `has_gpus`: the agent has some, though perhaps none free now."""
+    """One agent, one role.  `has_gpus`: the agent has some, though perhaps none free now.
+
+    `most`: the most of each kind that it ever offered.
+    """
 
     agent_id: AgentId
     hostname: str
@@ -28,6 +31,7 @@ class Pool:
     domain: FaultDomain | None = None
     unavailability: Unavailability | None = None
     has_gpus: bool = False
+    most: Resources = field(default_factory=Resources)
 
     def after(self, request: Request) -> tuple[Resources, Pool]:
         """(what the request gets, the pool without it)."""
@@ -35,17 +39,20 @@ class Pool:
         return taken, replace(self, resources=left)
 
 
-def pools_of(offers: Iterable[Offer], agents: Mapping[AgentId, AgentSeen]) -> tuple[Pool, ...]:
-    """One pool per agent and role, by agent id and role."""
+def pools_of(
+    offers: Iterable[Offer], agents: Mapping[AgentId, AgentSeen], with_gpus: Set[AgentId] = frozenset()
+) -> tuple[Pool, ...]:
+    """One pool per agent and role, by agent id and role.  `with_gpus`: agents remembered to have GPUs."""
     merged: dict[tuple[AgentId, str], list[Offer]] = {}
     for offer in offers:
         merged.setdefault((offer.agent_id, offer.role), []).append(offer)
     pools = []
     for (agent_id, role), group in sorted(merged.items()):
-        resources = Resources()
-        for offer in group:
-            resources += offer.resources
-        newest = max(group, key=lambda offer: (offer.received_at, offer.id))
+        newest = group[0]
+        resources = newest.resources
+        if len(group) > 1:
+            newest = max(group, key=lambda offer: (offer.received_at, offer.id))
+            resources = sum((offer.resources for offer in group), start=Resources())
         seen = agents.get(agent_id)
         pools.append(
             Pool(
@@ -53,17 +60,18 @@ def pools_of(offers: Iterable[Offer], agents: Mapping[AgentId, AgentSeen]) -> tu
                 hostname=newest.hostname,
                 role=role,
                 resources=resources,
-                offer_ids=tuple(sorted(offer.id for offer in group)),
+                offer_ids=tuple(sorted(offer.id for offer in group)) if len(group) > 1 else (newest.id,),
                 attributes=newest.attributes,
                 domain=newest.domain,
                 unavailability=newest.unavailability,
-                has_gpus=resources.gpus_m > 0 or (seen is not None and seen.has_gpus),
+                has_gpus=resources.gpus_m > 0 or (seen is not None and seen.has_gpus) or agent_id in with_gpus,
+                most=seen.most if seen is not None else resources,
             )
         )
     return tuple(pools)
 
 
-def remembered_pool(agent: AgentSeen) -> Pool:
+def remembered_pool(agent: AgentSeen, with_gpus: Set[AgentId] = frozenset()) -> Pool:
     """An agent as last offered, as if it were offered now."""
     return Pool(
         agent_id=agent.agent_id,
@@ -73,27 +81,6 @@ def remembered_pool(agent: AgentSeen) -> Pool:
         attributes=agent.attributes,
         domain=agent.domain,
         unavailability=agent.unavailability,
-        has_gpus=agent.has_gpus,
+        has_gpus=agent.has_gpus or agent.agent_id in with_gpus,
+        most=agent.most,
     )
-
-
-def attribute_text(pool: Pool, name: str) -> str | None:
-    """An attribute as text (`hostname`, `@region`, `@zone` are ones); None: the agent has none of that name."""
-    if name == "hostname":
-        return pool.hostname
-    if name in ("@region", "@zone"):
-        if pool.domain is None:
-            return None
-        return pool.domain.region if name == "@region" else pool.domain.zone
-    value = pool.attributes.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, frozenset):
-        return "{" + ",".join(sorted(value)) + "}"
-    return "[" + ",".join(_range_text(each) for each in value) + "]"
-
-
-def _range_text(each: PortRange) -> str:
-    return f"{each.begin}-{each.end}"

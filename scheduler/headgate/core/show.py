@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from headgate.core.pool import attribute_text, remembered_pool
+from headgate.core.attributes import value_text
 from headgate.core.reconcile import reconciled
 from headgate.core.surroundings import avoided_agents
 from headgate.model.ids import AgentId, JobName, ShardId, TaskId
@@ -242,11 +242,11 @@ def _worker(task: TaskRecord, shards: Sequence[ShardId], job: JobRecord, snapsho
 
 def _agents(snapshot: Snapshot, plan: Plan) -> tuple[AgentView, ...]:
     tasks = Counter(task.agent_id for task in plan.records.tasks.values())
-    known = [remembered_pool(agent) for agent in snapshot.agents.values()]
+    troubled = [agent for _, agent in sorted(plan.records.agents.items()) if agent.failures]
     avoided: dict[AgentId, float] = {}
     for job in plan.records.jobs:
         patience = snapshot.settings.patience
-        for agent_id, until in avoided_agents(job, known, plan.records.agents, patience, snapshot.now).items():
+        for agent_id, until in avoided_agents(job, snapshot.agents, troubled, patience, snapshot.now).items():
             avoided[agent_id] = max(until, avoided.get(agent_id, 0.0))
     return tuple(
         AgentView(
@@ -255,7 +255,7 @@ def _agents(snapshot: Snapshot, plan: Plan) -> tuple[AgentView, ...]:
             offered=agent.offered,
             seen_at=agent.at,
             has_gpus=agent.has_gpus,
-            attributes={name: attribute_text(remembered_pool(agent), name) or "" for name in sorted(agent.attributes)},
+            attributes={name: value_text(value) for name, value in sorted(agent.attributes.items())},
             domain=agent.domain,
             tasks=tasks[agent.agent_id],
             failures=len(plan.records.agents[agent.agent_id].failures) if agent.agent_id in plan.records.agents else 0,

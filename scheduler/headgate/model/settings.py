@@ -6,6 +6,7 @@ Each number says what it protects; job files set what differs from job to job.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from headgate.model.call import Framework
 
@@ -39,6 +40,19 @@ class Patience:
     settle_s: float = 5.0
     """At a job's first start shards wait this long for workers on their way, so as not to move at once."""
     assignment_resend_s: float = 1.0
+    announce_s: float = 2.0
+    """At least this long between two UPDATE_FRAMEWORK; doubles while the master refuses them."""
+    operation_ask_s: float = 10.0
+    """An operation that is silent is asked about after this, and again after twice as long; the master may answer
+    sooner than it has taken in the ACCEPT, so not before."""
+    operation_ask_max_s: float = 600.0
+    reservation_forget_s: float = 14 * 86400.0
+    """A reservation to give back on an agent that is not offered for this long is forgotten; so does Mesos with agents
+    it cannot reach."""
+    move_s: float = 120.0
+    """What it takes to bring a worker to another agent: maintenance that begins earlier is not agreed to."""
+    answer_again_s: float = 30.0
+    """An inverse offer that was declined for want of room is looked at again."""
     hold_offers_s: float = 5.0
     """Offers that arrive during reconciliation are kept this long."""
     revive_s: float = 1.0
@@ -53,6 +67,12 @@ class Patience:
     """So many failed tasks within `agent_failures_s` and the agent is left alone for `agent_avoid_s`."""
     agent_failures_s: float = 600.0
     agent_avoid_s: float = 300.0
+    avoid_bends_s: float = 60.0
+    """A worker that has waited for so long is started on an agent to be avoided if no other has room."""
+    gang_hold_s: float = 30.0
+    """Offers are held for a gang for this long; when it is not complete then, all of them are given back."""
+    gang_rest_s: float = 30.0
+    """Then nothing is held for it for this long, so that others have their turn."""
     agent_forget_s: float = 86400.0
     """An agent not offered for this long, and without tasks of ours, is known no more."""
     maintenance_s: float = 3600.0
@@ -83,6 +103,16 @@ class Measuring:
         return replace(self, window_s=window_s, span_min_s=min(self.span_min_s, window_s / 2))
 
 
+class GpuPolicy(Enum):
+    """What work without GPUs may do on agents with GPUs, free or not."""
+
+    KEPT = "kept"
+    """Use them only if no other known agent could ever run it."""
+    ALWAYS_KEPT = "always kept"
+    OPEN = "open"
+    """Use them like any other."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything the scheduler is told at its start and keeps.
@@ -94,3 +124,4 @@ class Settings:
     bundles_url: str
     patience: Patience = field(default_factory=Patience)
     measuring: Measuring = field(default_factory=Measuring)
+    gpus: GpuPolicy = GpuPolicy.KEPT

@@ -17,6 +17,7 @@ class VetoKind(Enum):
     GPUS = "gpus"
     PORTS = "ports"
     ROLE = "role"
+    REGION = "region"
     GPUS_KEPT = "gpus kept for GPU work"
     PLACEMENT = "placement"
     AVOIDED = "agent avoided"
@@ -57,6 +58,20 @@ class VetoCount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FunnelStep:
+    """One check on the way from all known agents to those that fit.
+
+    `check` names it (`mem`, `rack is r1`); `vetoed` counts the agents it is against, whatever else is; `left` those
+    that passed it and all checks before it.
+    """
+
+    check: str
+    kind: VetoKind
+    vetoed: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NearestFit:
     """The agent with the least against it."""
 
@@ -70,15 +85,24 @@ class Waiting:
     """A job with workers that are wished and not started.
 
     `workers` are the slots; `since` is when the first of them began to want; `offers` counts those in hand now,
-    `agents` those known from their last offer.  `text` says all of it in a sentence or two.
+    `agents` those known from their last offer, `fitting` those of them that would do.  `funnel` is the way from the
+    one to the other.  `remedy` is what would help, in words: each of `alternatives`, if there are any, would alone.
+    `never`: why no agent we know could ever run such a worker.  A gang that is gathering has found room for
+    `gathered` workers, held until `held_until`.  `text` says all of it in a sentence or two.
     """
 
     since: float
     workers: tuple[int, ...]
     text: str
     agents: int = 0
+    fitting: int = 0
     offers: int = 0
     vetoed: tuple[VetoCount, ...] = ()
+    funnel: tuple[FunnelStep, ...] = ()
     nearest: NearestFit | None = None
     remedy: str | None = None
+    alternatives: tuple[str, ...] = ()
+    never: str | None = None
+    gathered: int | None = None
+    held_until: float | None = None
     backoff_until: float | None = None

@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 from paper_cluster import GIB, job_spec
 
-from headgate.core.explain import Judge, cause, explain
+from headgate.core.attributes import attribute_text
+from headgate.core.explain import cause, explain
 from headgate.core.feasible import Surroundings, vetoes
-from headgate.core.place import Want, placing
+from headgate.core.place import Placing, Want
+from headgate.core.place import placing as placing_on
 from headgate.core.placement import tally
-from headgate.core.pool import Pool, attribute_text, pools_of
+from headgate.core.placing.fleet import Fleet
+from headgate.core.placing.judgement import Judgement, judgement
+from headgate.core.pool import Pool, pools_of
 from headgate.core.surroundings import avoided_agents
 from headgate.model.ids import AgentId, JobName, OfferId
 from headgate.model.job import JobSpec, Operator, Placement
@@ -55,6 +59,14 @@ def pool(
 
 def want(spec: JobSpec, *workers: int, around: Surroundings = AROUND, submission: int = 1) -> Want:
     return Want(spec=spec, submission=submission, workers=workers, around=around)
+
+
+def placing(wants: list[Want], pools: list[Pool]) -> Placing:
+    return placing_on(wants, Fleet(pools))
+
+
+def judged(spec: JobSpec, known: list[Pool], around: Surroundings = AROUND) -> Judgement:
+    return judgement(want(spec, 0, around=around), Fleet(known))
 
 
 def homes(found: object) -> list[tuple[int, str]]:
@@ -270,7 +282,7 @@ def test_agents_are_avoided_for_their_own_sake_only() -> None:
     thrice = failed("a", (990, "delays"), (995, "delays"), (998, "delays"))
 
     def avoided(failures: dict[AgentId, AgentRecord], known: list[Pool] = both, now: float = 1000.0) -> set[str]:
-        return set(avoided_agents(JOB, known, failures, patience, now))
+        return set(avoided_agents(JOB, [pool.agent_id for pool in known], failures.values(), patience, now))
 
     assert avoided(thrice) == {"a"}
     assert avoided(failed("a", (990, "x"), (995, "x"), (998, "x"))) == set()
@@ -299,11 +311,12 @@ BIG = job_spec(
             [slot(0), slot(1)],
             None,
             "2 workers wait: none of 2 known agents fits (1 cpus, 2 mem, 1 placement); nearest is a.example: "
-            "mem: wants 4GiB, 3.5GiB free; fits if mem ≤ 3.5GiB",
-            "no known agent fits: cpus, mem, placement",
+            "mem: wants 4GiB, 3.5GiB free; can never fit: mem: wants 4GiB, the largest agent known has 3.5GiB; "
+            "fits if mem ≤ 3.5GiB",
+            "can never fit: mem: wants 4GiB, the largest agent known has 3.5GiB",
         ),
         (
-            [pool("a", mem=3.5, rack="r2")],
+            [replace(pool("a", mem=3.5, rack="r2"), most=Resources(mem_m=4 * GIB))],
             [slot(3)],
             None,
             "worker 3 waits: none of 1 known agents fits (1 mem, 1 placement); nearest is a.example: "
@@ -337,7 +350,7 @@ BIG = job_spec(
 )
 def test_why_a_job_waits(known: list[Pool], slots: list[WorkerRecord], gate: str | None, text: str, why: str) -> None:
     """In sentences that say what would help."""
-    found = explain(slots, Judge(known).judged(BIG, {}, AROUND), offers=0, gate=gate, now=AROUND.now)
+    found = explain(slots, judged(BIG, known), offers=0, gate=gate, now=AROUND.now)
     assert found.text == text
     assert cause(found) == why
     assert found.since == 900.0
@@ -347,7 +360,7 @@ def test_why_a_job_waits(known: list[Pool], slots: list[WorkerRecord], gate: str
 def test_counts_are_by_agent_not_by_reason() -> None:
     """An agent that lacks two things counts once for each."""
     known = [pool("a", cpus=1, mem=1, rack="r1"), pool("b", cpus=1, rack="r1"), pool("c", rack="r2")]
-    found = explain([slot(0)], Judge(known).judged(BIG, {}, AROUND), offers=2, gate=None, now=AROUND.now)
+    found = explain([slot(0)], judged(BIG, known), offers=2, gate=None, now=AROUND.now)
     assert {each.kind: each.agents for each in found.vetoed} == {
         VetoKind.CPUS: 2,
         VetoKind.MEM: 1,

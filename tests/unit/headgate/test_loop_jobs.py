@@ -529,11 +529,14 @@ def test_a_job_that_fits_nowhere_says_what_would_make_it_fit() -> None:
     assert waiting is not None
     assert waiting.text == (
         "worker 0 waits: none of 2 known agents fits (2 mem); nearest is a0.example: "
-        "mem: wants 9GiB, 8GiB free; fits if mem ≤ 8GiB"
+        "mem: wants 9GiB, 8GiB free; can never fit: mem: wants 9GiB, the largest agent known has 8GiB; "
+        "fits if mem ≤ 8GiB"
     )
     assert waiting.remedy == "mem ≤ 8GiB"
     assert waiting.since == pytest.approx(cluster.now - 10)
-    assert [note.text for note in view(cluster).history][-1] == "no known agent fits: mem"
+    assert [note.text for note in view(cluster).history][-1] == (
+        "can never fit: mem: wants 9GiB, the largest agent known has 8GiB"
+    )
     cluster.put_shards("small", 1)
     scheduler.submit(job_spec("small"))
     cluster.tick()

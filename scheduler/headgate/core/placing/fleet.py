@@ -1,0 +1,154 @@
+"""The known agents as columns: what they have free, what they are, which are offered now.
+
+Amounts are int64, in thousandths as in `model.resources` (ports: a number), so sums and comparisons are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from headgate.core.attributes import attribute_text, attribute_value
+from headgate.core.placing.columns import Column
+from headgate.core.pool import Pool
+from headgate.model.ids import AgentId
+from headgate.model.job import Placement
+from headgate.model.resources import Request, Resources
+from headgate.model.task import TaskRecord
+
+Bools = npt.NDArray[np.bool_]
+Amounts = npt.NDArray[np.int64]
+
+_MOST: Final = 1 << 62
+"""Above every amount there is, and room for a sum."""
+
+
+def amounts_of(request: Request) -> Amounts:
+    """cpus, mem, disk, gpus, ports of a request."""
+    wanted = (request.cpus_m, request.mem_m, request.disk_m, request.gpus_m, request.ports)
+    return np.array([min(each, _MOST) for each in wanted], dtype=np.int64)
+
+
+class Fleet:
+    """Rows are pools, in the order of agent id and role; `free` has a row per kind of amount and a column per pool.
+
+    Frozen but for `take` and `put_back`.  `changed` is the log of rows that these have touched.  Not thread-safe.
+    """
+
+    def __init__(self, pools: Iterable[Pool], tasks: Iterable[TaskRecord] = ()) -> None:
+        self.pools: list[Pool] = sorted(pools, key=lambda pool: (pool.agent_id, pool.role))
+        self.free: Amounts = _amounts([pool.resources for pool in self.pools])
+        self.changed: list[int] = []
+        self._tasks = tasks
+        self._columns: dict[str, Column] = {}
+        self._groups: dict[str, Column] = {}
+        self._roles: dict[str, Bools] = {}
+        self._allowed: dict[Placement, Bools] = {}
+
+    def __len__(self) -> int:
+        return len(self.pools)
+
+    @cached_property
+    def offered(self) -> Bools:
+        """Pools with an offer in hand."""
+        return np.array([bool(pool.offer_ids) for pool in self.pools], dtype=np.bool_)
+
+    @cached_property
+    def has_gpus(self) -> Bools:
+        """Pools of agents with GPUs, free or not."""
+        return np.array([pool.has_gpus for pool in self.pools], dtype=np.bool_)
+
+    @cached_property
+    def capacity(self) -> Amounts:
+        """The most that each agent is known to have for us: what is free and what our tasks there have, or ever was."""
+        used: dict[AgentId, list[Resources]] = {}
+        for task in self._tasks:
+            used.setdefault(task.agent_id, []).append(task.resources)
+        most: Amounts = self.free.copy()
+        for agent_id, rows in self.rows.items():
+            if agent_id in used:
+                most[:, rows] += _amounts(used[agent_id]).sum(axis=1)[:, None]
+        return np.maximum(most, _amounts([pool.most for pool in self.pools]))
+
+    @cached_property
+    def rows(self) -> dict[AgentId, list[int]]:
+        """The rows of each agent."""
+        found: dict[AgentId, list[int]] = {}
+        for row, pool in enumerate(self.pools):
+            found.setdefault(pool.agent_id, []).append(row)
+        return found
+
+    @cached_property
+    def _agents(self) -> npt.NDArray[np.intp]:
+        """A number for each row's agent."""
+        agents = np.empty(len(self), dtype=np.intp)
+        for number, rows in enumerate(self.rows.values()):
+            agents[rows] = number
+        return agents
+
+    def agents_in(self, mask: Bools) -> int:
+        """How many agents the rows of the mask belong to."""
+        if len(self.rows) == len(self):
+            return int(np.count_nonzero(mask))
+        return int(np.unique(self._agents[mask]).size)
+
+    def offers_role(self, role: str) -> Bools:
+        """Pools for that role."""
+        if role not in self._roles:
+            self._roles[role] = np.array([pool.role == role for pool in self.pools], dtype=np.bool_)
+        return self._roles[role]
+
+    @cached_property
+    def maintained(self) -> Sequence[int]:
+        """Rows with a maintenance window, whenever it is."""
+        return [row for row, pool in enumerate(self.pools) if pool.unavailability is not None]
+
+    def column(self, attribute: str) -> Column:
+        """The values of an attribute."""
+        if attribute not in self._columns:
+            self._columns[attribute] = Column([attribute_value(pool, attribute) for pool in self.pools])
+        return self._columns[attribute]
+
+    def groups(self, attribute: str) -> Column:
+        """The values of an attribute as texts, by which workers are counted."""
+        if attribute not in self._groups:
+            found = [attribute_text(pool, attribute) for pool in self.pools]
+            self._groups[attribute] = Column(found)
+        return self._groups[attribute]
+
+    def allowed(self, rule: Placement) -> Bools:
+        """Rows that satisfy a constraint which looks at the agent alone."""
+        if rule not in self._allowed:
+            self._allowed[rule] = self.column(rule.attribute).satisfying(rule)
+        return self._allowed[rule]
+
+    def take(self, row: int, request: Request) -> Resources:
+        """What a worker gets out of a pool; the caller made sure that it holds the request."""
+        taken, self.pools[row] = self.pools[row].after(request)
+        self.free[:, row] -= amounts_of(request)
+        self.changed.append(row)
+        return taken
+
+    def put_back(self, row: int, pool: Pool) -> None:
+        """Undo: the pool is as it was."""
+        self.pools[row] = pool
+        self.free[:, row] = _amounts([pool.resources])[:, 0]
+        self.changed.append(row)
+
+
+def _amounts(resources: Sequence[Resources]) -> Amounts:
+    columns = (
+        [each.cpus_m for each in resources],
+        [each.mem_m for each in resources],
+        [each.disk_m for each in resources],
+        [each.gpus_m for each in resources],
+        [each.port_count if each.ports else 0 for each in resources],
+    )
+    try:
+        return np.array(columns, dtype=np.int64).reshape(5, len(resources))
+    except OverflowError:
+        return np.array([[min(each, _MOST) for each in column] for column in columns], dtype=np.int64)
