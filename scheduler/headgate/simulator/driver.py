@@ -52,7 +52,7 @@ MISSING_PROGRAM = 256256
 """The status of a container whose program does not exist: `256`, written twice into one file."""
 
 MASTER_APIS = {"/api/v1/scheduler": Api.SCHEDULER, "/api/v1": Api.OPERATOR}
-AGENT_APIS = {"/api/v1/executor": Api.EXECUTOR}
+AGENT_APIS = {"/api/v1/executor": Api.EXECUTOR, "/api/v1": Api.AGENT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +220,8 @@ class Driver:
         found = []
         for container_id, (address, order) in self._containers.items():
             parts = order.sandbox.split("/")
+            if parts[0] != "slaves":
+                continue  # an operator's own
             found.append(
                 Container(
                     agent=self._names[address],

@@ -35,9 +35,11 @@ class Stream:
     """A 200 answer that goes on: events follow as `StreamEvent` outputs that name `stream`, until its `StreamEnd`.
 
     `stream` is unique in the cluster; on the scheduler API it is also the value of the Mesos-Stream-Id header.
+    `whole`: the first event is all there is to come, and is the body of an ordinary answer.
     """
 
     stream: str
+    whole: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

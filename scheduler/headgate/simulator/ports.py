@@ -68,6 +68,9 @@ class AgentModel(Protocol):
     def call(self, call: Json, *, now: float) -> Reply | Stream:
         """One executor API call that has passed `schema`; this does rows 6–11 of the reference's D.1."""
 
+    def operator(self, call: Json, *, now: float) -> Reply | Stream:
+        """One call of the agent's operator API (`POST /api/v1`) that has passed `schema`."""
+
     def get(self, path: str, query: Mapping[str, str], *, now: float) -> Reply:
         """A GET endpoint: `/state`, `/containers`, `/health`, `/version`."""
 

@@ -47,10 +47,12 @@ class AgentService:
     def call(
         self, api: Api, call: Json, *, stream_id: str | None = None, principal: str | None = None
     ) -> Reply | Stream:
-        """An executor call."""
-        del api, stream_id, principal  # an agent has one API, without stream ids or principals
+        """An executor's or an operator's call."""
+        del stream_id, principal  # agents know neither
         if self._dead:
             return _DEAD
+        if api is Api.AGENT:
+            return self._cluster.agent(self._address).operator(call, now=self._now())
         return self._cluster.agent(self._address).call(call, now=self._now())
 
     def get(self, path: str, query: Mapping[str, str]) -> Reply:

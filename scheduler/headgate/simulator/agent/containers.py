@@ -120,13 +120,12 @@ def of_check(
             variables = environment.of_command_task(executor_environment=own, task=order.task)
         else:
             path = f"{executor.sandbox}/containers/{order.container_id}"
-        command = _start(
+        command = of_command(
             order.target,
             container_id=order.check_id,
             sandbox_path=path,
             variables={**variables, **environment.of_command(order.target)},
             user=executor.info.get("command", {}).get("user") or framework.get("user"),
-            links=(),
             agent_id=agent_id,
         )
     return CheckTask(
@@ -154,6 +153,27 @@ def volume_folder(volume: Kind) -> str:
     """The folder of a persistent volume, relative to the work directory."""
     assert volume.disk is not None
     return f"volumes/roles/{volume.reserved_role.replace('/', ' ')}/{volume.disk.persistence_id}"
+
+
+def of_command(
+    command: Json,
+    *,
+    container_id: str,
+    sandbox_path: str,
+    variables: dict[str, str],
+    user: str | None,
+    agent_id: str,
+) -> StartContainer:
+    """A container that only runs a command."""
+    return _start(
+        command,
+        container_id=container_id,
+        sandbox_path=sandbox_path,
+        variables=variables,
+        user=user,
+        links=(),
+        agent_id=agent_id,
+    )
 
 
 def _start(

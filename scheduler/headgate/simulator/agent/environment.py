@@ -66,6 +66,11 @@ def of_nested_task(*, task: Json, settings: AgentSettings) -> dict[str, str]:
     }
 
 
+def of_operator_container(command: Json) -> dict[str, str]:
+    """The variables of a container without a task."""
+    return {"PATH": DEFAULT_PATH, "MESOS_SANDBOX": SANDBOX, **of_command(command)}
+
+
 def of_command(command: Json) -> dict[str, str]:
     """The variables a CommandInfo names.  Secrets given by value are resolved, others are left out."""
     found: dict[str, str] = {}

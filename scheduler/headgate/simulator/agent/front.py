@@ -14,6 +14,8 @@ from headgate.simulator.agent import (
     killing,
     launching,
     operations,
+    operator_calls,
+    operator_containers,
     recovery,
     status_flow,
     views,
@@ -24,6 +26,7 @@ from headgate.simulator.agent.registration import Registration
 from headgate.simulator.agent.settings import AgentSettings
 from headgate.simulator.agent.state import AgentState, Phase
 from headgate.simulator.agent.update_streams import Outcome
+from headgate.simulator.agent.wait_status import UNKNOWN
 from headgate.simulator.messages import (
     AcknowledgeOperation,
     AcknowledgeUpdate,
@@ -157,6 +160,10 @@ class Agent:
         builtin_host.settle(self._state, now=now)
         return answer
 
+    def operator(self, call: Json, *, now: float) -> Reply | Stream:
+        """One call of the operator API that has passed `schema`."""
+        return operator_calls.call(self._state, call, now=now)
+
     def disconnected(self, stream: str, *, now: float) -> None:  # noqa: ARG002 (an agent takes no notice of the time)
         """The client of a stream has gone away."""
         executor_calls.disconnected(self._state, stream)
@@ -167,6 +174,9 @@ class Agent:
 
     def container_started(self, container_id: str, pid: int, *, now: float) -> None:
         """The process runs."""
+        own = self._state.operator_containers.get(container_id)
+        if own is not None:
+            own.pid = pid
         framework, executor = self._owner(container_id)
         if framework is None or executor is None:
             return
@@ -180,6 +190,7 @@ class Agent:
 
     def container_failed(self, container_id: str, message: str, *, now: float) -> None:
         """Fetching or starting failed; no process was left behind."""
+        operator_containers.ended(self._state, container_id, UNKNOWN)
         framework, executor = self._owner(container_id)
         if framework is None or executor is None:
             return
@@ -193,6 +204,7 @@ class Agent:
 
     def container_exited(self, container_id: str, wait_status: int, *, now: float) -> None:
         """The process ended; `wait_status` is the raw status of wait(2)."""
+        operator_containers.ended(self._state, container_id, wait_status)
         framework, executor = self._owner(container_id)
         if framework is None or executor is None:
             return

@@ -1,7 +1,7 @@
 """Restart: what an agent leaves on its disk, and what a new process makes of it.
 
-Kept are the agent's id, reservations and volumes, a drain under way, operations, and the frameworks that checkpoint
-with their executors, tasks and unacknowledged updates.  The executors' own memory is not the agent's: custom ones live
+Kept are the agent's id, reservations and volumes, a drain under way, operations, operators' containers, and the
+frameworks that checkpoint with their executors, tasks and unacknowledged updates.  The executors' own memory is not the agent's: custom ones live
 on as processes; the model of a built-in one is handed over whole, as its process would live on too.
 
 Source: slave/state.cpp, `Slave::recover`, `recoverFramework`, `recoverExecutor`, `reregisterExecutorTimeout`.
@@ -12,10 +12,10 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-from headgate.simulator.agent import executor_begin, executor_end
+from headgate.simulator.agent import executor_begin, executor_end, operator_containers
 from headgate.simulator.agent.executor_machine import ExecutorState
 from headgate.simulator.agent.records import ExecutorRecord, FrameworkRecord, FrameworkState
-from headgate.simulator.agent.state import AgentState, Operation, Phase
+from headgate.simulator.agent.state import AgentState, Operation, OperatorContainer, Phase
 from headgate.simulator.agent.update_streams import StoredStream
 from headgate.simulator.messages import Json, SignalContainer
 from headgate.simulator.resources import Resources
@@ -38,6 +38,7 @@ class Checkpoint:
     operations: tuple[Operation, ...]
     operation_updates: tuple[StoredStream, ...]
     orphans: tuple[str, ...]
+    operator_containers: tuple[OperatorContainer, ...] = ()
 
 
 def export(state: AgentState) -> Checkpoint:
@@ -64,6 +65,7 @@ def export(state: AgentState) -> Checkpoint:
             operations=tuple(state.operations.values()),
             operation_updates=state.operation_updates.stored(lambda _: True),
             orphans=tuple(orphans),
+            operator_containers=tuple(state.operator_containers.values()),
         )
     )
 
@@ -77,6 +79,8 @@ def restore(state: AgentState, checkpoint: Checkpoint) -> None:
     state.updates.restore(left.updates)
     state.operations = {operation.uuid: operation for operation in left.operations}
     state.operation_updates.restore(left.operation_updates)
+    for container in left.operator_containers:
+        state.operator_containers[operator_containers.key(container.container_id)] = container
     for framework in left.frameworks:
         framework.state = FrameworkState.RUNNING
         state.frameworks[framework.framework_id] = framework

@@ -42,8 +42,24 @@ class Operation:
 
 
 @dataclass(slots=True, kw_only=True)
+class OperatorContainer:
+    """A container without a task.  `status` is the raw wait status of its end."""
+
+    container_id: Json
+    sandbox: str
+    user: str | None = None
+    pid: int | None = None
+    status: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class AgentState:
-    """The agent's memory.  `counters` hold what only metrics want to know: ends of tasks by state, and of executors."""
+    """The agent's memory.
+
+    `operator_containers` are known by their printed id; `waiting` are those who wait for the end of a container: their
+    streams and what kind of answer they want.  `counters` hold what only metrics want to know:
+    ends of tasks by state, and of executors.
+    """
 
     settings: AgentSettings
     randomness: Random
@@ -56,6 +72,8 @@ class AgentState:
     updates: UpdateStreams = field(default_factory=UpdateStreams)
     operations: dict[str, Operation] = field(default_factory=dict)
     operation_updates: UpdateStreams = field(default_factory=UpdateStreams)
+    operator_containers: dict[str, OperatorContainer] = field(default_factory=dict)
+    waiting: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     drain_config: Json | None = None
     drain_started_at: float | None = None
     counters: Counter[str] = field(default_factory=Counter)

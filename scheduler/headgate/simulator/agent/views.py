@@ -38,9 +38,9 @@ def get(state: AgentState, path: str, query: Mapping[str, str], *, now: float) -
         case "/health":
             return Reply(status=200)
         case "/version":
-            return Reply(status=200, body=_version(state))
+            return Reply(status=200, body=version(state))
         case "/flags":
-            return Reply(status=200, body={"flags": _flags(state)})
+            return Reply(status=200, body={"flags": flags(state)})
         case "/metrics/snapshot":
             return Reply(status=200, body=metrics.snapshot(state, now=now))
         case "/state" | "/containers" | "/monitor/statistics" if state.phase is Phase.RECOVERING:
@@ -60,7 +60,7 @@ def agent_state(state: AgentState) -> Json:
     """The whole `/state`."""
     settings = state.settings
     shown: Json = {
-        **_version(state),
+        **version(state),
         "start_time": state.started_at,
         "id": state.agent_id or "",
         "pid": settings.pid,
@@ -85,7 +85,7 @@ def agent_state(state: AgentState) -> Json:
         "unreserved_resources_allocated": quantities(allocated.unreserved()),
         "resource_providers": [],
         "attributes": {attribute["name"]: _bare(attribute) for attribute in attributes},
-        "flags": _flags(state),
+        "flags": flags(state),
         "frameworks": [_framework(state, framework) for framework in state.frameworks.values()],
         "completed_frameworks": [_framework(state, framework) for framework in state.completed_frameworks],
     }
@@ -132,8 +132,8 @@ def _without(entry: Json, *names: str) -> Json:
     return {name: value for name, value in entry.items() if name not in names}
 
 
-def _version(state: AgentState) -> Json:
-    """The build is said to be of the epoch, as nothing was built."""
+def version(state: AgentState) -> Json:
+    """`/version`; the build is said to be of the epoch, as nothing was built."""
     return {
         "version": state.settings.version,
         "build_date": "1970-01-01 00:00:00",
@@ -142,7 +142,8 @@ def _version(state: AgentState) -> Json:
     }
 
 
-def _flags(state: AgentState) -> dict[str, str]:
+def flags(state: AgentState) -> dict[str, str]:
+    """The flags that the simulation honours, as texts."""
     settings = state.settings
     return {"hostname": settings.hostname, "ip": settings.ip, "port": str(settings.port), "work_dir": settings.work_dir}
 

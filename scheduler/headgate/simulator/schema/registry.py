@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from headgate.simulator.schema import (
+    agent_table,
     cluster_table,
     container_table,
     executor_table,
@@ -21,6 +22,7 @@ def _read() -> tuple[Mapping[str, Message], Mapping[str, Enumeration]]:
     messages: dict[str, Message] = {}
     enums: dict[str, Enumeration] = {}
     for module in (
+        agent_table,
         cluster_table,
         container_table,
         executor_table,

@@ -9,7 +9,7 @@ import enum
 import json
 
 from headgate.simulator.messages import Json, Reply
-from headgate.simulator.schema import validation
+from headgate.simulator.schema import agent_validation, validation
 from headgate.simulator.schema.conversion import Unconvertible, convert
 from headgate.simulator.schema.protobuf import decode
 
@@ -20,6 +20,7 @@ class Api(enum.Enum):
     SCHEDULER = "scheduler.Call"
     EXECUTOR = "executor.Call"
     OPERATOR = "master.Call"
+    AGENT = "agent.Call"
 
 
 def read_call(api: Api, body: bytes, *, principal: str | None = None) -> Json | Reply:
@@ -62,6 +63,8 @@ def _judged(api: Api, call: Json, principal: str | None) -> Json | Reply:
         name, error = "scheduler::Call", validation.scheduler_call_error(call, principal)
     elif api is Api.EXECUTOR:
         name, error = "Executor::Call", validation.executor_call_error(call)
+    elif api is Api.AGENT:
+        name, error = "agent::Call", agent_validation.agent_call_error(call)
     else:
         name, error = "master::Call", validation.operator_call_error(call)
     return _bad(f"Failed to validate {name}: {error}") if error else call

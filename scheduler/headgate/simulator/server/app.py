@@ -62,9 +62,16 @@ class Site:
     work_dir: Path | None = None
 
 
-_REALMS = {Api.SCHEDULER: "scheduler", Api.OPERATOR: "readwrite", Api.EXECUTOR: "executor"}
+_REALMS = {Api.SCHEDULER: "scheduler", Api.OPERATOR: "readwrite", Api.EXECUTOR: "executor", Api.AGENT: "readwrite"}
 _LOCAL = ("/health", "/version", "/metrics", "/flags")
-_EVENTS = {Api.SCHEDULER: "scheduler.Event", Api.EXECUTOR: "executor.Event", Api.OPERATOR: "master.Event"}
+_EVENTS = {
+    Api.SCHEDULER: "scheduler.Event",
+    Api.EXECUTOR: "executor.Event",
+    Api.OPERATOR: "master.Event",
+    Api.AGENT: "agent.Response",
+}
+_RESPONSES = {Api.OPERATOR: "master.Response", Api.AGENT: "agent.Response"}
+_FILES = {"LIST_FILES": files.list_files, "READ_FILE": files.read_file}
 _NOT_FOUND = Reply(status=404, body="404 Not Found.")
 
 
@@ -90,6 +97,8 @@ class Application:
         answer = self.answer(request)
         if isinstance(answer, Wire):
             await _send_whole(send, answer)
+        elif answer[0].whole:
+            await self._send_late(request, *answer, receive, send)
         else:
             await self._send_stream(*answer, scope["state"]["abort"], receive, send)
 
@@ -135,17 +144,19 @@ class Application:
             return call
         answer = self._perform(api, call, request.headers.get("mesos-stream-id"), principal)
         if isinstance(answer, Reply) and isinstance(answer.body, dict) and request.wants_protobuf:
-            return encode("master.Response", answer.body)
+            return encode(_RESPONSES[api], answer.body)
         return answer
 
     def _perform(
         self, api: Api, call: Json, stream_id: str | None = None, principal: str | None = None
     ) -> Reply | Stream:
-        answer = self._service.call(api, call, stream_id=stream_id, principal=principal)
-        if api is Api.OPERATOR and isinstance(answer, Reply) and isinstance(answer.body, dict):
-            return Reply(
-                status=answer.status, body=with_defaults("master.Response", answer.body), headers=answer.headers
-            )
+        kind = call["type"]
+        if api in _RESPONSES and kind in _FILES:
+            answer: Reply | Stream = _FILES[kind](call[kind.lower()], self._site.work_dir)
+        else:
+            answer = self._service.call(api, call, stream_id=stream_id, principal=principal)
+        if api in _RESPONSES and isinstance(answer, Reply) and isinstance(answer.body, dict):
+            return replace(answer, body=with_defaults(_RESPONSES[api], answer.body))
         return answer
 
     def _unauthenticated(self, request: Request, api: Api) -> Reply | None:
@@ -154,6 +165,7 @@ class Application:
             Api.SCHEDULER: authentication.frameworks,
             Api.OPERATOR: authentication.readwrite,
             Api.EXECUTOR: False,
+            Api.AGENT: authentication.readwrite,
         }
         return authentication.refusal(request, self._realm(_REALMS[api]), needed=needed[api])
 
@@ -184,6 +196,25 @@ class Application:
             return checked if isinstance(checked, Reply) else self._perform(Api.OPERATOR, checked)
         found = self._service.get(endpoint, request.query)
         return None if found.status == 404 else found
+
+    async def _send_late(
+        self, request: Request, stream: Stream, buffer: StreamBuffer, receive: Receive, send: Send
+    ) -> None:
+        """An answer that is whole, but had to be waited for."""
+        watch = asyncio.create_task(_watch(receive, buffer))
+        try:
+            item = await buffer.next()
+            await self.gate.wait()
+            if not isinstance(item, Ending):
+                body = item.partition(b"\n")[2]
+                kind = PROTOBUF if request.wants_protobuf else JSON
+                headers = (date_header(self._time_of_day()), ("Content-Type", kind), ("Content-Length", str(len(body))))
+                await _send_whole(send, Wire(status=200, headers=headers, body=body))
+        finally:
+            self._streams.close(stream.stream)
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
 
     async def _send_stream(
         self, stream: Stream, buffer: StreamBuffer, abort: Callable[[], None], receive: Receive, send: Send

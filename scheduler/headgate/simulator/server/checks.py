@@ -59,6 +59,7 @@ NEEDS_ACCEPT = {
     Api.SCHEDULER: frozenset({"SUBSCRIBE", "RECONCILE_OPERATIONS"}),
     Api.EXECUTOR: frozenset({"SUBSCRIBE"}),
     Api.OPERATOR: None,
+    Api.AGENT: None,
 }
 """Calls whose Accept header is looked at; None: all."""
 

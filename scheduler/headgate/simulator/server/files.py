@@ -8,6 +8,7 @@ Source: F.3 of the protocol notes; `files.cpp`.
 
 from __future__ import annotations
 
+import base64
 import grp
 import os
 import pwd
@@ -37,6 +38,42 @@ def answer(endpoint: str, query: Mapping[str, str], work_dir: Path | None) -> Re
         return _read(path, query) if endpoint == "/read" else _download(path)
     except OSError as fault:
         return Reply(status=500, body=f"Failed to open file at '{path}': {fault.strerror}.\n")
+
+
+def list_files(call: Json, work_dir: Path | None) -> Reply:
+    """LIST_FILES of the operator APIs."""
+    found = answer("/browse", {"path": call["path"]}, work_dir)
+    if not isinstance(found, Reply) or not isinstance(found.body, list):
+        assert isinstance(found, Reply)
+        return found
+    path = resolve(call["path"], work_dir) if work_dir else None
+    assert path is not None
+    infos = []
+    for entry in found.body:
+        status = (path / str(entry["path"]).rpartition("/")[2]).lstat()
+        infos.append({**entry, "mtime": {"nanoseconds": int(status.st_mtime) * 10**9}, "mode": status.st_mode})
+    return Reply(status=200, body={"type": "LIST_FILES", "list_files": {"file_infos": infos}})
+
+
+def read_file(call: Json, work_dir: Path | None) -> Reply:
+    """READ_FILE of the operator APIs: the file's size and up to 64 KiB of it."""
+    path = resolve(call["path"], work_dir) if work_dir else None
+    if path is None:
+        return Reply(status=404)
+    if path.is_dir():
+        return Reply(status=400, body="Cannot read a directory.\n")
+    try:
+        data = _bytes_of(path, call["offset"], call.get("length", READ_BYTES_MAX))
+        body = {"size": path.stat().st_size, "data": base64.b64encode(data).decode()}
+    except OSError as fault:
+        return Reply(status=500, body=f"Failed to open file at '{path}': {fault.strerror}.\n")
+    return Reply(status=200, body={"type": "READ_FILE", "read_file": body})
+
+
+def _bytes_of(path: Path, offset: int, length: int) -> bytes:
+    with path.open("rb") as file:
+        os.lseek(file.fileno(), offset, os.SEEK_SET)
+        return file.read(min(READ_BYTES_MAX, length))
 
 
 def resolve(asked: str, work_dir: Path) -> Path | None:
@@ -102,9 +139,7 @@ def _read(path: Path, query: Mapping[str, str]) -> Reply:
     offset, length = numbers["offset"], numbers["length"]
     if offset == -1:
         return Reply(status=200, body={"data": "", "offset": size})
-    with path.open("rb") as file:
-        os.lseek(file.fileno(), offset, os.SEEK_SET)
-        data = file.read(min(READ_BYTES_MAX, size if length == -1 else length))
+    data = _bytes_of(path, offset, size if length == -1 else length)
     return Reply(status=200, body={"data": data.decode("utf-8", "replace"), "offset": offset if data else size})
 
 
