@@ -10,12 +10,14 @@ from typing import Final
 
 from headgate.core.backoff import delay_s, loss_delay_s
 from headgate.core.causes import Blame
+from headgate.core.disaster import count_loss
 from headgate.core.ledger import Ledger
 from headgate.core.task_machine import Effect, TaskEvent, move
 from headgate.model.note import NoteKind
 from headgate.model.record import AgentFailure, AgentRecord
 from headgate.model.task import Stage, TaskRecord
 
+_LOST: Final = frozenset({TaskEvent.VANISHED, TaskEvent.UNREACHABLE})
 AGENT_FAILURES_MAX: Final = 10
 """Failures remembered per agent."""
 
@@ -28,6 +30,8 @@ def happen(
     Returns the effects; STRAY and CLEAR are left to the caller, who keeps the strays.
     """
     made = move(task.stage, event)
+    if made.stage is not task.stage and event in _LOST and task.stage in (Stage.RUNNING, Stage.DRAINING):
+        count_loss(ledger, task.agent_id, now)
     if made.stage is Stage.ENDED:
         ledger.drop_task(task.id)
     elif made.stage is not task.stage:

@@ -13,10 +13,12 @@ from headgate.model.task import Stage, TaskRecord, WorkerRecord
 class Difference:
     """`start`: slots to fill now.  `later`: slots that back off, and until when.  `drain`, `kill`: tasks to end.
 
+    `held`: slots that wait because too many launches are on their way (`ramp`).
     `stale`: tasks that a restart is to replace, in the order in which that is done (`restart`).
     """
 
     start: tuple[int, ...] = ()
+    held: tuple[int, ...] = ()
     later: Mapping[int, float]
     drain: tuple[TaskRecord, ...] = ()
     kill: tuple[TaskRecord, ...] = ()

@@ -33,7 +33,6 @@ from headgate.model.event import (
 from headgate.model.ids import AgentId, TaskId, find_attempt
 from headgate.model.note import NoteKind
 from headgate.model.offer import Offer
-from headgate.model.record import FrameworkRecord
 from headgate.model.resources import Resources
 from headgate.model.snapshot import AgentSeen, Link, RoleFlow
 from headgate.model.status import TaskStatus
@@ -92,7 +91,7 @@ def _subscribed(world: World, event: Subscribed, now: float) -> None:
             "starting anew would leave them running unattended. Point Headgate at the master these tasks run on, "
             "or remove the store if they are gone"
         )
-    ledger.framework = FrameworkRecord(framework_id=event.framework_id, submissions=ledger.framework.submissions)
+    ledger.framework = replace(ledger.framework, framework_id=event.framework_id)
     _forget_connection(world)
     world.link = Link(connected=True, since=now)
     world.unanswered = set(ledger.tasks)

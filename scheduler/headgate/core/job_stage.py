@@ -17,6 +17,7 @@ from headgate.core.ledger import Ledger
 from headgate.core.ownership import assign, orphan, renew, unconfirmed
 from headgate.core.restart import replaceable
 from headgate.core.scaling import ScalingDecision, decide_workers
+from headgate.core.stuck import unstick
 from headgate.core.task_machine import TaskEvent
 from headgate.model.ids import JobName, ShardId
 from headgate.model.note import NoteKind
@@ -38,25 +39,32 @@ class JobOutcome:
     demands: Mapping[ShardId, float] = field(default_factory=dict)
 
 
-def settle_job(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float]) -> JobOutcome:
-    """Bring the job's records up to date with what is known, and say what is still missing."""
+def settle_job(
+    ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float], frozen: str | None = None
+) -> JobOutcome:
+    """Bring the job's records up to date with what is known, and say what is still missing.
+
+    `frozen`: why nothing that runs is to be ended but at a person's wish, if that is so.
+    """
     orphan(ledger, name)
-    decision = _scale(ledger, name, snapshot)
-    wanted = _advance(ledger, name, snapshot, due)
+    decision = _scale(ledger, name, snapshot, frozen)
+    if not frozen:
+        unstick(ledger, name, snapshot, due)
+    wanted = _advance(ledger, name, snapshot, due, frozen)
     demands = decision.demands if decision else {}
     orphan(ledger, name)  # again: workers may just have been ended
     assign(ledger, ledger.jobs[name], snapshot.heard, demands, snapshot.settings.patience, snapshot.now, due)
     return JobOutcome(difference=wanted, scaling=decision.view if decision else None, demands=demands)
 
 
-def _scale(ledger: Ledger, name: JobName, snapshot: Snapshot) -> ScalingDecision | None:
+def _scale(ledger: Ledger, name: JobName, snapshot: Snapshot, frozen: str | None) -> ScalingDecision | None:
     job = ledger.jobs[name]
     if job.state.leaving:
         return None
     shards = [shard.id for shard in ledger.shards(name).values() if not shard.finished]
     loads = snapshot.loads.get(name, {})
     measuring = snapshot.settings.measuring.over(job.spec.scaling.window_s)
-    decision = decide_workers(job, shards, loads, measuring, snapshot.now)
+    decision = decide_workers(job, shards, loads, measuring, snapshot.now, no_down=frozen)
     if decision.memory != job.scaling or decision.workers != job.workers:
         ledger.jobs[name] = replace(job, scaling=decision.memory, workers=decision.workers)
     if decision.workers != job.workers:
@@ -64,7 +72,7 @@ def _scale(ledger: Ledger, name: JobName, snapshot: Snapshot) -> ScalingDecision
     return decision
 
 
-def _advance(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float]) -> Difference:
+def _advance(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float], frozen: str | None) -> Difference:
     """Let the job move to the state its condition asks for, and end what that leaves without a place."""
     for _ in range(_MOVES_MAX):
         job = ledger.jobs[name]
@@ -73,8 +81,11 @@ def _advance(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float]
         if state is not job.state:
             _enter(ledger, job, state, seen, snapshot.now)
         wanted = _difference(ledger, ledger.jobs[name], snapshot)
+        if frozen and not (job.scaling.pinned or ledger.jobs[name].state.leaving):
+            wanted = replace(wanted, drain=(), kill=(), stale=())
         _end(ledger, name, wanted, snapshot.now)
-        _restart(ledger, ledger.jobs[name], wanted, snapshot, due)
+        if not frozen:
+            _restart(ledger, ledger.jobs[name], wanted, snapshot, due)
         if state is job.state:
             break
     _remember_wants(ledger, ledger.jobs[name], wanted, snapshot.now)

@@ -114,7 +114,7 @@ def assign(
         if shard.id in moves.give
     ]
     taken = set(moves.take)
-    changed += [replace(shard, releasing=version) for shard in shards if shard.id in taken]
+    changed += [replace(shard, releasing=version, releasing_since=now) for shard in shards if shard.id in taken]
     changed += _shut_out(ledger, job, shards, heard, patience, now, due)
     if not changed:
         return

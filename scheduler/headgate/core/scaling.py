@@ -57,9 +57,15 @@ class _Verdict:
 
 
 def decide_workers(
-    job: JobRecord, shards: Sequence[ShardId], loads: Mapping[ShardId, ShardLoad], measuring: Measuring, now: float
+    job: JobRecord,
+    shards: Sequence[ShardId],
+    loads: Mapping[ShardId, ShardLoad],
+    measuring: Measuring,
+    now: float,
+    *,
+    no_down: str | None = None,
 ) -> ScalingDecision:
-    """The policy's decision for a job whose unfinished shards are `shards`."""
+    """The policy's decision for a job whose unfinished shards are `shards`.  `no_down`: why it must not go down now."""
     spec = job.spec
     found = complete_inputs(spec, shards, loads, measuring, now)
     inputs = () if isinstance(found, Incomplete) else found
@@ -73,7 +79,7 @@ def decide_workers(
         if isinstance(found, Incomplete)
         else best_workers(list(demands.values()), cores=cores, lowest=spec.workers.min, highest=spec.workers.max)
     )
-    verdict = _verdict(job, found, best, now)
+    verdict = _verdict(job, found, best, no_down, now)
     hottest = max(sorted(demands), key=lambda shard: demands[shard], default=None)
     return ScalingDecision(
         workers=verdict.workers,
@@ -91,7 +97,9 @@ def decide_workers(
     )
 
 
-def _verdict(job: JobRecord, found: tuple[Inputs, ...] | Incomplete, best: int | None, now: float) -> _Verdict:
+def _verdict(
+    job: JobRecord, found: tuple[Inputs, ...] | Incomplete, best: int | None, no_down: str | None, now: float
+) -> _Verdict:
     calm = replace(job.scaling, up_since=None, down_since=None, down_to=None)
     if not job.spec.scaling.enabled:
         return _Verdict(workers=job.workers, memory=calm, text="off: scaling.enabled is false")
@@ -104,6 +112,9 @@ def _verdict(job: JobRecord, found: tuple[Inputs, ...] | Incomplete, best: int |
         return _Verdict(workers=job.workers, memory=calm, text=f"held: {reason}")
     if best > job.workers and _overflows(job, found):
         return _up(job, found, best, calm, now)
+    if best < job.workers and no_down:
+        text = f"held at {job.workers}, {best} would do: {no_down}"
+        return _Verdict(workers=job.workers, memory=calm, text=text)
     if best < job.workers:
         return _down(job, found, best, calm, now)
     return _Verdict(workers=job.workers, memory=calm, text=f"right at {job.workers}")

@@ -86,6 +86,7 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
             strays_killed=count["strays killed"],
         ),
         events=told.events,
+        disaster=plan.records.framework.disaster.reason,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from headgate.core.attempts import happen
+from headgate.core.disaster import count_loss, judge
 from headgate.core.ledger import Ledger
 from headgate.core.task_machine import Effect, TaskEvent
 from headgate.model.ids import AgentId, TaskId
@@ -70,23 +71,36 @@ def deadline(task: TaskRecord, spec: JobSpec, slot: WorkerRecord, snapshot: Snap
             return None
 
 
-def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | None], due: list[float]) -> None:
+def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | None], due: list[float]) -> str | None:
     """Let happen what is due, and clear the failures of workers that have been well for long enough.
 
-    Instants still to come are added to `due`; tasks that may live on without a record to `strays`.
+    Instants still to come are added to `due`; tasks that may live on without a record to `strays`.  Returns why kills
+    wait, if there is a disaster: then silent and stuck workers are left alone.
     """
+    late: list[tuple[TaskRecord, Deadline]] = []
     for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt):
         job = ledger.jobs.get(task.job)
         if job is None:
             continue
         limit = deadline(task, job.spec, ledger.worker(task.job, task.worker), snapshot)
-        if limit is not None:
-            if limit.at > snapshot.now:
-                due.append(limit.at)
-            elif Effect.STRAY in happen(ledger, task, limit.event, snapshot.now, limit.text):
-                strays[task.id] = task.agent_id
-        if task.stage is Stage.RUNNING:
+        if limit is not None and limit.at > snapshot.now:
+            due.append(limit.at)
+        elif limit is not None:
+            late.append((task, limit))
+    silent = [(limit.at, task.agent_id) for task, limit in late if limit.event is TaskEvent.MUTE]
+    frozen = judge(ledger, snapshot, silent, due)
+    for task, limit in late:
+        if frozen and limit.event in (TaskEvent.MUTE, TaskEvent.STUCK):
+            continue
+        if limit.event is TaskEvent.MUTE:
+            count_loss(ledger, task.agent_id, limit.at)
+        if Effect.STRAY in happen(ledger, task, limit.event, snapshot.now, limit.text):
+            strays[task.id] = task.agent_id
+    for task in list(ledger.tasks.values()):
+        job = ledger.jobs.get(task.job)
+        if job is not None and task.stage is Stage.RUNNING:
             _forgive(ledger, task, job.spec.restart.healthy_after_s, snapshot.now, due)
+    return frozen
 
 
 def _forgive(ledger: Ledger, task: TaskRecord, healthy_after_s: float, now: float, due: list[float]) -> None:

@@ -16,11 +16,17 @@ from millstream.contract.assignment import Assignment, ShardAssignment
 
 
 def kills(
-    ledger: Ledger, snapshot: Snapshot, strays: Mapping[TaskId, AgentId | None], due: list[float], *, open_gate: bool
+    ledger: Ledger,
+    snapshot: Snapshot,
+    strays: Mapping[TaskId, AgentId | None],
+    due: list[float],
+    *,
+    open_gate: bool,
+    frozen: str | None = None,
 ) -> tuple[End, ...]:
     """Kills for tasks in KILLING, and for strays once reconciliation has told us which are ours.
 
-    A stray that a kill did not move has its executor shut down.
+    `frozen`: why strays are left alone for now.  A stray that a kill did not move has its executor shut down.
     """
     wanted: list[End] = [
         End(
@@ -32,7 +38,7 @@ def kills(
         for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt)
         if task.stage is Stage.KILLING
     ]
-    if open_gate:
+    if open_gate and not frozen:
         wanted += [
             End(
                 task_id=task_id,

@@ -27,6 +27,14 @@ class Patience:
     staging_s: float = 300.0
     """Launched, and not running yet: images take minutes; more is stuck.  Doubles with each attempt that was."""
     staging_max_s: float = 3600.0
+    starting_max: int = 1000
+    """Launches on their way at once: a registry of images, and agents, are not to be overrun."""
+    restore_s: float = 600.0
+    """A shard that its owner claims or restores for longer than this is given to another.  Doubles each time."""
+    stuck_shard_s: float = 300.0
+    """So too one with a backlog of which nothing is processed, the sink not being what it waits for."""
+    release_s: float = 120.0
+    """A shard that is to be let go, and is not, is taken."""
     first_report_s: float = 30.0
     """Running, and never reported; or as long as the job waits for workers out of reach, if that is longer."""
     report_silent_s: float = 15.0
@@ -86,6 +94,25 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disaster:
+    """When so much is lost at once that the cluster is to be left in peace (`core.disaster`).
+
+    Both a share and a number must be reached within `window_s`, of workers or of agents; a single agent is never a
+    disaster.  It is over when it has not been as bad for `calm_s`.
+    """
+
+    enabled: bool = True
+    window_s: float = 120.0
+    calm_s: float = 60.0
+    workers_share: float = 0.2
+    workers_min: int = 10
+    agents_share: float = 0.2
+    agents_min: int = 3
+    starting_max: int = 10
+    """Launches on their way at once while it lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
     """How samples become loads."""
 
@@ -125,3 +152,4 @@ class Settings:
     patience: Patience = field(default_factory=Patience)
     measuring: Measuring = field(default_factory=Measuring)
     gpus: GpuPolicy = GpuPolicy.KEPT
+    disaster: Disaster = field(default_factory=Disaster)

@@ -195,6 +195,8 @@ class View:
     offers: OfferCounters = field(default_factory=OfferCounters)
     tasks: TaskCounters = field(default_factory=TaskCounters)
     events: tuple[Note, ...] = ()
+    disaster: str | None = None
+    """Why kills, scaling down and restarts wait, while so much is lost that they do."""
 
     def find_job(self, name: str) -> JobView | None:
         """The job of that name."""

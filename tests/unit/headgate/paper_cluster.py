@@ -83,6 +83,9 @@ class PaperTask:
     mute: bool = False
     deaf: bool = False
     problem: str | None = None
+    stuck: set[str] = field(default_factory=set)
+    restoring: set[str] = field(default_factory=set)
+    keeps: set[str] = field(default_factory=set)
     seen: Assignment | None = None
     owned: dict[str, int] = field(default_factory=dict)
     worked: dict[str, float] = field(default_factory=dict)
@@ -388,12 +391,16 @@ class PaperCluster:
                 task.worked[name] = 0.0
                 changed = True
         for name in list(task.owned):
-            if name not in wanted or shards[name].epoch != task.owned[name]:
+            if (name not in wanted and name not in task.keeps) or shards[name].epoch != task.owned[name]:
                 del task.owned[name]
                 changed = True
         # The smallest backlog first: what it leaves of its share goes to the others, as with a worker that never idles.
         busy = sorted(
-            (name for name in task.owned if shards[name].done < shards[name].records),
+            (
+                name
+                for name in task.owned.keys() - task.stuck - task.restoring
+                if shards[name].done < shards[name].records
+            ),
             key=lambda name: shards[name].records - shards[name].done,
         )
         left = self.rate_per_s * step
@@ -431,6 +438,8 @@ class PaperCluster:
                     if complete and shards[name].done >= shards[name].records
                     else ShardState.FAILED
                     if task.problem
+                    else ShardState.RESTORING
+                    if name in task.restoring
                     else ShardState.RUNNING,
                     problem=task.problem,
                     backlog_records=round(shards[name].records - shards[name].done),
