@@ -8,17 +8,23 @@ plan: the next snapshot shows what is still wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from headgate.errors import CallRejected, MasterUnavailable, StoreUnavailable
 from headgate.model.call import (
     Accept,
+    AcceptInverseOffers,
     Acknowledge,
+    AcknowledgeOperation,
     Call,
     Decline,
+    DeclineInverseOffers,
     Kill,
     Launch,
+    OperationToReconcile,
     Reconcile,
+    ReconcileOperations,
     Revive,
     SendMessage,
     ShutdownExecutor,
@@ -27,7 +33,19 @@ from headgate.model.call import (
     UpdateFramework,
 )
 from headgate.model.ids import ExecutorId
-from headgate.model.plan import Announce, Ask, Assign, End, Flow, Place, Refuse, Start, Step
+from headgate.model.plan import (
+    Announce,
+    Answer,
+    Ask,
+    AskOperations,
+    Assign,
+    End,
+    Flow,
+    Place,
+    Refuse,
+    Start,
+    Step,
+)
 from headgate.model.record import Records
 from headgate.model.stored import Storable, changes, encoded, flattened
 from headgate.ports import Engine, Master, RecordStore
@@ -105,14 +123,15 @@ class Sender:
             performed(step)
         return tuple(problems)
 
-    def acknowledge(self, acknowledgements: Iterable[Acknowledge]) -> tuple[str, ...]:
+    def acknowledge(self, acknowledgements: Iterable[Acknowledge | AcknowledgeOperation]) -> tuple[str, ...]:
         """Acknowledge updates whose effect is saved; what fails is told again by the agent."""
         problems = []
         for each in acknowledgements:
             try:
                 self._master.send(each)
             except CallRejected as refusal:
-                problems.append(f"the master refused an acknowledgement for {each.task_id}: {refusal}")
+                about = each.task_id if isinstance(each, Acknowledge) else each.operation_id
+                problems.append(f"the master refused an acknowledgement for {about}: {refusal}")
             except MasterUnavailable:
                 break
         return tuple(problems)
@@ -121,12 +140,24 @@ class Sender:
         """A step as calls to the master."""
         match step:
             case Announce():
-                return (UpdateFramework(framework=step.framework, suppressed_roles=step.suppressed_roles),)
+                return (
+                    UpdateFramework(
+                        framework=step.framework,
+                        suppressed_roles=step.suppressed_roles,
+                        offer_constraints=step.constraints,
+                    ),
+                )
             case Flow():
                 return (Revive(roles=(step.role,)) if step.wanted else Suppress(roles=(step.role,)),)
             case Ask():
                 asked = tuple(TaskToReconcile(task_id=task_id, agent_id=agent_id) for task_id, agent_id in step.tasks)
                 return (Reconcile(tasks=asked),)
+            case AskOperations():
+                named = tuple(
+                    OperationToReconcile(operation_id=operation_id, agent_id=agent_id)
+                    for operation_id, agent_id in step.operations
+                )
+                return (ReconcileOperations(operations=named),)
             case End():
                 return _end_calls(step)
             case Assign():
@@ -134,19 +165,32 @@ class Sender:
                 return (SendMessage(agent_id=step.agent_id, executor_id=executor, data=encode(step.assignment)),)
             case Place():
                 launches = tuple(self._launch(step, start) for start in step.starts)
-                return (Accept(offer_ids=step.offer_ids, launches=launches, refuse_s=step.refuse_s),)
+                return (
+                    Accept(
+                        offer_ids=step.offer_ids,
+                        launches=launches,
+                        refuse_s=step.refuse_s,
+                        reserve=step.reserves,
+                        unreserve=step.unreserves,
+                    ),
+                )
             case Refuse():
                 return (Decline(offer_ids=step.offer_ids, refuse_s=step.refuse_s),)
+            case Answer(inverse_offer_ids=ids, refuse_s=refuse_s):
+                if step.agree:
+                    return (AcceptInverseOffers(inverse_offer_ids=ids, refuse_s=refuse_s),)
+                return (DeclineInverseOffers(inverse_offer_ids=ids, refuse_s=refuse_s),)
 
     def _launch(self, place: Place, start: Start) -> Launch:
         sha256 = start.spec.program.sha256
-        return self._engines[start.spec.engine].launch(
+        launch = self._engines[start.spec.engine].launch(
             start.spec,
             start.attempt,
             agent_id=place.agent_id,
             resources=start.resources,
             bundle_url=None if sha256 is None else f"{self._bundles_url}/{sha256}.zip",
         )
+        return replace(launch, reservation=start.reservation, revocable=start.revocable)
 
 
 def _end_calls(step: End) -> tuple[Call, ...]:
@@ -164,11 +208,20 @@ def _verb(step: Step) -> str:
             return f"{'revive' if step.wanted else 'suppress'} role {step.role}"
         case Ask():
             return "reconcile"
+        case AskOperations():
+            return "reconcile operations"
+        case Answer():
+            return f"{'agree' if step.agree else 'object'} to maintenance"
         case End():
             return f"kill {step.task_id}"
         case Assign():
             return f"send {step.assignment.task_id} its assignment"
         case Place():
-            return f"launch {', '.join(start.attempt.task_id for start in step.starts)}"
+            parts = [
+                *(f"free {each.id}" for each in step.unreserves),
+                *(f"reserve for {each.id}" for each in step.reserves),
+                *(f"launch {start.attempt.task_id}" for start in step.starts),
+            ]
+            return ", ".join(parts)
         case Refuse():
             return f"decline {len(step.offer_ids)} offers"

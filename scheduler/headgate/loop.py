@@ -20,7 +20,7 @@ from headgate.core.show import Told, show
 from headgate.core.world import World
 from headgate.errors import BadJob, HeadgateError, StaleLeader, StoreUnavailable, UnknownJob
 from headgate.mailbox import Mailbox
-from headgate.model.call import Acknowledge
+from headgate.model.call import Acknowledge, AcknowledgeOperation
 from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Resume, Scale, Submit
 from headgate.model.event import MasterEvent
 from headgate.model.ids import FrameworkId, JobName
@@ -82,7 +82,7 @@ class Scheduler:
         self._saver: Final = Saver(store, term=term, saved=records)
         self._sender: Final = Sender(master, engines, settings.bundles_url)
         self._world: Final = World(settings, records, now)
-        self._acknowledgements: list[Acknowledge] = []
+        self._acknowledgements: list[Acknowledge | AcknowledgeOperation] = []
         self._receipts: list[tuple[_Asked, Receipt]] = []
         self._ticks = 0
         self._last_tick_at = now
@@ -174,7 +174,7 @@ class Scheduler:
         return self._wake_at
 
     def foresee(self, now: float) -> Plan:
-        """What a tick at `now` would decide if nothing had come since the last one.  Changes nothing; not thread-safe."""
+        """What a tick at `now` would decide if nothing had come since the last.  Changes nothing; not thread-safe."""
         return decide(self._world.snapshot(max(now, self._last_tick_at)))
 
     def _tick(self, now: float) -> float | None:
@@ -254,7 +254,7 @@ class Scheduler:
         self._world.adopt(plan, now)
         problems = self._sender.perform(
             plan.steps,
-            attempted=self._world.attempted,
+            attempted=lambda step: self._world.attempted(step, now),
             performed=lambda step: self._world.performed(step, now),
             refused=self._world.refused,
         )

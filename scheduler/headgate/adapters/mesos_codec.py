@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from headgate.adapters.mesos_codec_launch import Drawer, Json, labels, task_info
+from headgate.adapters.mesos_codec_drawer import Drawer, Json, labels
+from headgate.adapters.mesos_codec_launch import task_info
 from headgate.adapters.mesos_codec_resources import ReservedPart
 from headgate.model.call import (
     Accept,
@@ -58,7 +59,7 @@ def encode_call(
 ) -> bytes:
     """The body of any other call.
 
-    `reserved` is what is reserved for us among the resources of the offers that an ACCEPT names.
+    `reserved` are the resources with an identity in the offers that an ACCEPT names.
     """
     kind, body = _kind_and_body(call, framework_id, framework, reserved)
     encoded: Json = {"framework_id": {"value": framework_id}, "type": kind}
@@ -99,7 +100,10 @@ def _kind_and_body(
         case Decline():
             return "DECLINE", {"offer_ids": _ids(call.offer_ids), "filters": _filters(call.refuse_s)}
         case AcceptInverseOffers():
-            return "ACCEPT_INVERSE_OFFERS", {"inverse_offer_ids": _ids(call.inverse_offer_ids)}
+            return "ACCEPT_INVERSE_OFFERS", {
+                "inverse_offer_ids": _ids(call.inverse_offer_ids),
+                "filters": _filters(call.refuse_s),
+            }
         case DeclineInverseOffers():
             return "DECLINE_INVERSE_OFFERS", {
                 "inverse_offer_ids": _ids(call.inverse_offer_ids),
@@ -141,13 +145,21 @@ def _kind_and_body(
 
 
 def _accept(call: Accept, framework_id: FrameworkId, framework: Framework, reserved: Iterable[ReservedPart]) -> Json:
-    roles = {launch.role for launch in call.launches}
+    roles = {*(launch.role for launch in call.launches), *(each.role for each in call.reserve)}
     assert len(roles) <= 1, f"the offers of one ACCEPT are of one role, and so are its launches: {roles}"
-    drawer = Drawer(reserved, allocated_to=next(iter(roles), None) if MULTI_ROLE in framework.capabilities else None)
+    drawer = Drawer(
+        reserved,
+        allocated_to=next(iter(roles), None) if MULTI_ROLE in framework.capabilities else None,
+        principal=framework.principal,
+    )
     body: Json = {"offer_ids": _ids(call.offer_ids), "filters": _filters(call.refuse_s)}
+    operations = [operation for each in call.unreserve for operation in drawer.unreserve(each)]
+    operations += [operation for each in call.reserve for operation in drawer.reserve(each)]
     if call.launches:
         tasks = [task_info(launch, framework_id, drawer) for launch in call.launches]
-        body["operations"] = [{"type": "LAUNCH", "launch": {"task_infos": tasks}}]
+        operations.append({"type": "LAUNCH", "launch": {"task_infos": tasks}})
+    if operations:
+        body["operations"] = operations
     return body
 
 

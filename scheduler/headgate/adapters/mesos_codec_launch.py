@@ -9,10 +9,9 @@ Source: `TaskInfo`, `ExecutorInfo`, `CommandInfo` and `ContainerInfo` of Mesos's
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
-from headgate.adapters.mesos_codec_resources import ReservedPart
+from headgate.adapters.mesos_codec_drawer import Drawer, Json, labels
 from headgate.model.call import Container, ContainerType, Launch
 from headgate.model.ids import FrameworkId
 from headgate.model.resources import PortRange, Resources
@@ -24,71 +23,14 @@ EXECUTOR_MEM_M: Final = 32_000
 BRIDGE_OF_MESOS: Final = "mesos-bridge"
 """By convention of Marathon and DC/OS, the bridge network that agents offer to the Mesos containerizer."""
 
-Json = dict[str, Any]
-
-
-class Drawer:
-    """Gives resources out of the offers of one ACCEPT: reserved ones first, for nobody else can use them.
-
-    Without `allocated_to`, resources do not say which role they were allocated to (a framework without MULTI_ROLE).
-    """
-
-    def __init__(self, reserved: Iterable[ReservedPart], *, allocated_to: str | None) -> None:
-        self._reserved = list(reserved)
-        self._common: Json = {"allocation_info": {"role": allocated_to}} if allocated_to is not None else {}
-
-    def draw(self, wanted: Resources) -> list[Json]:
-        """`wanted` as the API's resources."""
-        drawn: list[Json] = []
-        for name, amount_m in (
-            ("cpus", wanted.cpus_m),
-            ("mem", wanted.mem_m),
-            ("disk", wanted.disk_m),
-            ("gpus", wanted.gpus_m),
-        ):
-            drawn += self._scalars(name, amount_m)
-        return drawn + self._ports(wanted.ports)
-
-    def _scalars(self, name: str, amount_m: int) -> list[Json]:
-        drawn: list[Json] = []
-        for at, part in enumerate(self._reserved):
-            taken = min(amount_m, part.amount_m) if part.name == name else 0
-            if taken > 0:
-                drawn.append(self._scalar(name, taken, dict(part.identity)))
-                self._reserved[at] = ReservedPart(name=name, amount_m=part.amount_m - taken, identity=part.identity)
-                amount_m -= taken
-        if amount_m > 0:
-            drawn.append(self._scalar(name, amount_m, {}))
-        return drawn
-
-    def _scalar(self, name: str, amount_m: int, identity: Json) -> Json:
-        return {
-            "name": name,
-            "type": "SCALAR",
-            "scalar": {"value": amount_m / 1000},
-            **identity,
-            **self._common,
-        }
-
-    def _ports(self, wanted: tuple[PortRange, ...]) -> list[Json]:
-        drawn: list[Json] = []
-        for part in self._reserved:
-            if part.name == "ports" and wanted:
-                taken, wanted = _overlap(wanted, part.ports)
-                if taken:
-                    drawn.append(self._ranges(taken, dict(part.identity)))
-        if wanted:
-            drawn.append(self._ranges(wanted, {}))
-        return drawn
-
-    def _ranges(self, ports: tuple[PortRange, ...], identity: Json) -> Json:
-        ranges = [{"begin": each.begin, "end": each.end} for each in ports]
-        return {"name": "ports", "type": "RANGES", "ranges": {"range": ranges}, **identity, **self._common}
-
 
 def task_info(launch: Launch, framework_id: FrameworkId, drawer: Drawer) -> Json:
-    """The `TaskInfo` of a launch, its executor within."""
+    """The `TaskInfo` of a launch, its executor within.
+
+    A persistent volume is the executor's, so that it is there before the executor starts.
+    """
     executors, tasks = executor_and_task(launch.resources)
+    source = drawer.for_launch(launch)
     container = container_info(launch.container, launch.resources.ports)
     executor: Json = {
         "type": "CUSTOM",
@@ -96,7 +38,7 @@ def task_info(launch: Launch, framework_id: FrameworkId, drawer: Drawer) -> Json
         "framework_id": {"value": framework_id},
         "name": launch.name,
         "command": command_info(launch),
-        "resources": drawer.draw(executors),
+        "resources": [*source.draw(executors), *source.volumes()],
         "shutdown_grace_period": _duration(launch.shutdown_grace_s),
     }
     if container is not None:
@@ -105,7 +47,7 @@ def task_info(launch: Launch, framework_id: FrameworkId, drawer: Drawer) -> Json
         "name": launch.name,
         "task_id": {"value": launch.task_id},
         "agent_id": {"value": launch.agent_id},
-        "resources": drawer.draw(tasks),
+        "resources": source.draw(tasks),
         "executor": executor,
         "kill_policy": {"grace_period": _duration(launch.shutdown_grace_s)},
         "data": base64.b64encode(launch.data).decode(),
@@ -201,11 +143,6 @@ def container_info(container: Container, ports: tuple[PortRange, ...]) -> Json |
     return info
 
 
-def labels(pairs: Mapping[str, str]) -> Json:
-    """Labels in the API's shape."""
-    return {"labels": [{"key": key, "value": value} for key, value in pairs.items()]}
-
-
 def _docker_network(network: str) -> str:
     return {"host": "HOST", "bridge": "BRIDGE"}.get(network, "USER")
 
@@ -220,24 +157,3 @@ def _mappings(ports: tuple[PortRange, ...]) -> list[Json]:
 
 def _duration(seconds: float) -> Json:
     return {"nanoseconds": round(seconds * 1e9)}
-
-
-def _overlap(
-    wanted: tuple[PortRange, ...], pool: tuple[PortRange, ...]
-) -> tuple[tuple[PortRange, ...], tuple[PortRange, ...]]:
-    """(the wanted ports that are in the pool, those that are not)."""
-    taken: list[PortRange] = []
-    left: list[PortRange] = []
-    for each in wanted:
-        begin = each.begin
-        for have in pool:
-            low, high = max(begin, have.begin), min(each.end, have.end)
-            if low > high:
-                continue
-            if begin < low:
-                left.append(PortRange(begin=begin, end=low - 1))
-            taken.append(PortRange(begin=low, end=high))
-            begin = high + 1
-        if begin <= each.end:
-            left.append(PortRange(begin=begin, end=each.end))
-    return tuple(taken), tuple(left)

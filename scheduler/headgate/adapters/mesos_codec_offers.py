@@ -22,18 +22,18 @@ from headgate.adapters.mesos_codec_resources import (
     ReservedPart,
     Resource,
     Scalar,
-    plain,
+    Sorted,
     port_ranges,
+    sort_resources,
 )
 from headgate.model.ids import AgentId, ExecutorId, OfferId
 from headgate.model.offer import AttributeValue, FaultDomain, InverseOffer, Offer, Unavailability
-from headgate.model.resources import Resources
 
 REMEMBERED_MAX = 32_768
 """Distinct pieces kept of each kind; above it the memory starts anew."""
 
 _NANOSECONDS: Final = 1e9
-_NOTHING: Final[tuple[Resources, tuple[ReservedPart, ...]]] = (Resources(), ())
+_NOTHING: Final = Sorted()
 
 
 class Id(msgspec.Struct, gc=False, frozen=True):
@@ -157,7 +157,7 @@ class _Remembered(Generic[_T]):
 class ReadOffers:
     """What came of one event.
 
-    `reserved` has an entry for each offer some of whose resources are reserved for us; `bad` says of each offer that
+    `reserved` has an entry for each offer some of whose resources have an identity; `bad` says of each offer that
     could not be read why, with its beginning.
     """
 
@@ -177,7 +177,7 @@ class OfferReader:
         self._address = _Remembered(_reader(_Url, _host_and_port))
         self._domain = _Remembered(_reader(Domain, fault_domain))
         self._decode_resources = msgspec.json.Decoder(list[Resource]).decode
-        self._resources: dict[str, _Remembered[tuple[Resources, tuple[ReservedPart, ...]]]] = {}
+        self._resources: dict[str, _Remembered[Sorted]] = {}
 
     def read(self, body: msgspec.Raw, *, received_at: float, role: str) -> ReadOffers:
         """The offers of one event; `role` is theirs where they name none (a framework without MULTI_ROLE).
@@ -208,12 +208,12 @@ class OfferReader:
     ) -> Offer:
         if wire.allocation_info is not None:
             role = wire.allocation_info.role
-        resources, parts = self._resources_for(role)(wire.resources) if wire.resources else _NOTHING
+        found = self._resources_for(role)(wire.resources) if wire.resources else _NOTHING
         offer = Offer(
             id=OfferId(wire.id.value),
             agent_id=AgentId(wire.agent_id.value),
             hostname=wire.hostname,
-            resources=resources,
+            resources=found.plain,
             received_at=received_at,
             role=role,
             attributes=self._attributes(wire.attributes) if wire.attributes else {},
@@ -221,15 +221,18 @@ class OfferReader:
             unavailability=unavailability(wire.unavailability) if wire.unavailability else None,
             executor_ids=tuple([ExecutorId(each.value) for each in wire.executor_ids]),
             agent_address=self._address(wire.url) if wire.url else None,
+            pledged=found.pledged,
+            revocable=found.revocable,
+            reserved=found.reserved,
         )
-        if parts:
-            reserved[offer.id] = parts
+        if found.parts:
+            reserved[offer.id] = found.parts
         return offer
 
-    def _resources_for(self, role: str) -> _Remembered[tuple[Resources, tuple[ReservedPart, ...]]]:
+    def _resources_for(self, role: str) -> _Remembered[Sorted]:
         found = self._resources.get(role)
         if found is None:
-            found = self._resources[role] = _Remembered(lambda raw: plain(self._decode_resources(raw), role))
+            found = self._resources[role] = _Remembered(lambda raw: sort_resources(self._decode_resources(raw), role))
         return found
 
 

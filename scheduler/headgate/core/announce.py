@@ -1,37 +1,88 @@
-"""What the master should know of us: the roles of our jobs, and GPU_RESOURCES only while a job wants GPUs.
+"""What the master should know of us: roles, capabilities that are needed now, and which agents are of no use.
 
-With that capability agents with GPUs are offered, and without it they are hidden; the fewer who see them the better.
+The roles are those of our jobs.  With GPU_RESOURCES agents with GPUs are offered, and without it they are hidden; with
+REVOCABLE_RESOURCES offers hold what may be taken away again.  The fewer who see these the better.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from headgate.core.ledger import Ledger
-from headgate.model.call import Framework
+from headgate.model.call import Framework, OfferConstraints
 from headgate.model.plan import Announce
-from headgate.model.snapshot import Snapshot
+from headgate.model.snapshot import Announced, Snapshot
 
 GPU_RESOURCES: Final = "GPU_RESOURCES"
+REVOCABLE_RESOURCES: Final = "REVOCABLE_RESOURCES"
+_DOUBLINGS_MAX: Final = 6
 
 
 def live_roles(ledger: Ledger, framework: Framework) -> tuple[str, ...]:
-    """The framework's own roles and those of jobs that are not over, or still have tasks; sorted."""
+    """The framework's own roles, and those of jobs that are not over, still have tasks, or reservations; sorted."""
     busy = (job.spec.role for job in ledger.jobs.values() if not job.state.over or ledger.tasks_of(job.name))
-    return tuple(sorted({*framework.roles, *busy}))
+    holding = (each.role for each in ledger.reservations.values())
+    return tuple(sorted({*framework.roles, *busy, *holding}))
 
 
-def announcement(ledger: Ledger, snapshot: Snapshot) -> tuple[Announce, ...]:
-    """The change to announce, if there is one."""
+def announcement(
+    ledger: Ledger, constraints: OfferConstraints, pending: Iterable[str], snapshot: Snapshot, due: list[float]
+) -> tuple[Announce, ...]:
+    """The change to announce, if there is one.  `pending` are the roles that want offers, which `constraints` are for.
+
+    A role that wants none keeps the constraints it has: they do no harm until it wants some.  A change that the master
+    has refused is tried again after longer and longer waits.
+    """
+    framework, patience = snapshot.settings.framework, snapshot.settings.patience
+    told = snapshot.announced or Announced(
+        roles=tuple(sorted(framework.roles)), capabilities=tuple(sorted(framework.capabilities))
+    )
+    wanted = _wanted(ledger, constraints, frozenset(pending), told, snapshot)
+    if wanted == replace(told, tried_at=None, refusals=0):
+        return ()
+    allowed_at = 0.0
+    if told.tried_at is not None:
+        allowed_at = told.tried_at + patience.announce_s * 2.0 ** min(told.refusals, _DOUBLINGS_MAX)
+    if allowed_at > snapshot.now:
+        due.append(allowed_at)
+        return ()
+    suppressed = tuple(role for role in wanted.roles if role in snapshot.flows and snapshot.flows[role].suppressed)
+    changed = replace(framework, roles=wanted.roles, capabilities=wanted.capabilities)
+    return (
+        Announce(
+            framework=changed, suppressed_roles=suppressed, reason=_reason(wanted), constraints=wanted.constraints
+        ),
+    )
+
+
+def _wanted(
+    ledger: Ledger, constraints: OfferConstraints, pending: frozenset[str], told: Announced, snapshot: Snapshot
+) -> Announced:
     framework = snapshot.settings.framework
     roles = live_roles(ledger, framework)
-    wants_gpus = any(job.spec.worker.gpus_m for job in ledger.jobs.values() if not job.state.over)
-    capabilities = tuple(sorted({*framework.capabilities, *([GPU_RESOURCES] if wants_gpus else [])}))
-    told = snapshot.announced or (tuple(sorted(framework.roles)), tuple(sorted(framework.capabilities)))
-    if (roles, capabilities) == told:
-        return ()
-    suppressed = tuple(role for role in roles if role in snapshot.flows and snapshot.flows[role].suppressed)
-    reason = f"roles {', '.join(roles)}; GPUs are {'wanted' if wants_gpus else 'not wanted'}"
-    changed = replace(framework, roles=roles, capabilities=capabilities)
-    return (Announce(framework=changed, suppressed_roles=suppressed, reason=reason),)
+    specs = [job.spec for job in ledger.jobs.values() if not job.state.over]
+    extra = [
+        *([GPU_RESOURCES] if any(spec.worker.gpus_m for spec in specs) else []),
+        *([REVOCABLE_RESOURCES] if any(spec.revocable for spec in specs) else []),
+    ]
+    kept = {role: each for role, each in told.constraints.items() if role in roles and role not in pending}
+    merged = {**kept, **{role: each for role, each in constraints.items() if role in roles}}
+    return Announced(
+        roles=roles,
+        capabilities=tuple(sorted({*framework.capabilities, *extra})),
+        constraints=dict(sorted(merged.items())) if snapshot.link.constrains else {},
+    )
+
+
+def _reason(wanted: Announced) -> str:
+    parts = [
+        f"roles {', '.join(wanted.roles)}",
+        f"GPUs are {'wanted' if GPU_RESOURCES in wanted.capabilities else 'not wanted'}",
+    ]
+    if REVOCABLE_RESOURCES in wanted.capabilities:
+        parts.append("revocable resources will do")
+    if wanted.constraints:
+        parts.append(f"only some agents are of use to {', '.join(wanted.constraints)}")
+    return "; ".join(parts)

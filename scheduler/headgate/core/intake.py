@@ -5,16 +5,18 @@ Returns what is to be acknowledged once the effect is saved.  Events may come la
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from headgate.core.attempts import happen
 from headgate.core.causes import Cause, cause_of
 from headgate.core.hear import hear
 from headgate.core.ledger import Ledger, shortened
+from headgate.core.operations import agent_gone, hear_operation
 from headgate.core.task_machine import Effect, TaskEvent, move
 from headgate.core.world import World
 from headgate.errors import FrameworkRefused
-from headgate.model.call import Acknowledge
+from headgate.model.call import Acknowledge, AcknowledgeOperation
 from headgate.model.event import (
     AgentLost,
     Disconnected,
@@ -32,15 +34,15 @@ from headgate.model.event import (
 )
 from headgate.model.ids import AgentId, TaskId, find_attempt
 from headgate.model.note import NoteKind
-from headgate.model.offer import Offer
+from headgate.model.offer import InverseOffer, Offer
 from headgate.model.resources import Resources
 from headgate.model.snapshot import AgentSeen, Link, RoleFlow
-from headgate.model.status import TaskStatus
+from headgate.model.status import TaskState, TaskStatus
 from headgate.model.task import Stage
 from headgate.model.view import MasterView
 
 
-def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | None:
+def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | AcknowledgeOperation | None:
     """Let one event change the world; what to acknowledge for it, once that is saved.
 
     Raises:
@@ -56,6 +58,7 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | None:
                 _offered(world, offer, now)
         case Rescinded():
             world.doubtful.discard(event.offer_id)
+            world.inverse_offers.pop(event.offer_id, None)
             if world.offers.pop(event.offer_id, None) is not None:
                 world.counted["rescinded"] += 1
         case Update():
@@ -76,8 +79,13 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | None:
             )
         case Undecodable():
             world.say(now, NoteKind.PROBLEM, f"an event of the master cannot be read: {event.problem}")
-        case ExecutorEnded() | InverseOffers() | OperationUpdate():
-            # An executor's end is a hint only, its tasks' updates follow; the others belong to what we never ask for.
+        case OperationUpdate():
+            return hear_operation(world.ledger, event.status, world.settings.patience.operation_ask_s, now)
+        case InverseOffers():
+            for inverse in event.inverse_offers:
+                _asked_back(world, inverse)
+        case ExecutorEnded():
+            # A hint only: its tasks' updates follow.
             pass
     return None
 
@@ -93,7 +101,12 @@ def _subscribed(world: World, event: Subscribed, now: float) -> None:
         )
     ledger.framework = replace(ledger.framework, framework_id=event.framework_id)
     _forget_connection(world)
-    world.link = Link(connected=True, since=now)
+    world.link = Link(
+        connected=True,
+        since=now,
+        region=event.master_domain_region,
+        constrains=heeds_constraints(event.master_version),
+    )
     world.unanswered = set(ledger.tasks)
     world.master = MasterView(
         connected=True,
@@ -113,12 +126,29 @@ def _disconnected(world: World, reason: str, now: float) -> None:
 
 
 def _forget_connection(world: World) -> None:
-    """Offers are void, and suppression and filters as well."""
+    """Offers are void, and suppression and filters as well.
+
+    What was announced is not: the driver says it again when it subscribes.
+    """
     world.offers.clear()
     world.doubtful.clear()
     world.flows.clear()
     world.unanswered = set()
-    world.announced = None
+    world.inverse_offers.clear()
+    world.asked_operations.clear()
+
+
+def heeds_constraints(version: str | None) -> bool:
+    """Whether a master of this version knows offer constraints: from 1.11 on."""
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    return found is not None and (int(found[1]), int(found[2])) >= (1, 11)
+
+
+def _asked_back(world: World, inverse: InverseOffer) -> None:
+    world.inverse_offers[inverse.id] = inverse
+    seen = world.agents.get(inverse.agent_id)
+    if seen is not None:
+        world.agents[inverse.agent_id] = replace(seen, unavailability=inverse.unavailability)
 
 
 def _offered(world: World, offer: Offer, now: float) -> None:
@@ -139,6 +169,7 @@ def _offered(world: World, offer: Offer, now: float) -> None:
         domain=offer.domain,
         unavailability=offer.unavailability,
         has_gpus=offered.gpus_m > 0 or (before is not None and before.has_gpus),
+        most=offered.most(before.most) if before is not None else offered,
     )
     # An offer for a role proves that it is not suppressed, whatever we asked for.
     world.flows[offer.role] = replace(world.flows.get(offer.role, RoleFlow()), suppressed=False, offered_at=now)
@@ -151,6 +182,8 @@ def _updated(world: World, status: TaskStatus, now: float) -> Acknowledge | None
         world.say(now, NoteKind.PROBLEM, f"{status.task_id}: {status_text(status)}; it is left as it is")
     else:
         _task_event(world, status.task_id, status.agent_id, cause, status_text(status), now)
+    if status.state is TaskState.GONE_BY_OPERATOR and status.agent_id is not None:
+        agent_gone(world.ledger, status.agent_id, now)
     if not status.uuid or status.agent_id is None:
         return None
     return Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from headgate.model.ids import AgentId, JobName, ShardId, TaskId
+from headgate.model.ids import AgentId, JobName, OperationId, ReservationId, ShardId, TaskId
 from headgate.model.note import Note, NoteKind
+from headgate.model.operation import OperationRecord, ReservationRecord
 from headgate.model.record import HISTORY_MAX, AgentRecord, FrameworkRecord, JobRecord, Records
 from headgate.model.shard import ShardRecord
 from headgate.model.task import TaskRecord, WorkerRecord
@@ -35,6 +36,8 @@ class Ledger:
         self.jobs: dict[JobName, JobRecord] = dict(records.jobs)
         self.workers: dict[tuple[JobName, int], WorkerRecord] = dict(records.workers)
         self.agents: dict[AgentId, AgentRecord] = dict(records.agents)
+        self.reservations: dict[ReservationId, ReservationRecord] = dict(records.reservations)
+        self.operations: dict[OperationId, OperationRecord] = dict(records.operations)
         self.notes: list[Note] = []
         self._tasks: dict[TaskId, TaskRecord] = dict(records.tasks)
         self._tasks_of: dict[JobName, dict[TaskId, None]] = {}
@@ -56,6 +59,8 @@ class Ledger:
             workers=dict(self.workers),
             shards=dict(self._shards),
             agents=dict(self.agents),
+            reservations=dict(self.reservations),
+            operations=dict(self.operations),
         )
 
     @property

@@ -1,23 +1,31 @@
 """Offers: what is started on them, what is given back and for how long, whether more should flow.
 
-No offer is kept over a decision, but for those that arrive while reconciliation forbids launches, and these not long.
+No offer is kept over a decision, but for those that arrive while reconciliation forbids launches and those held for a
+gang (`placing.gang`), and these not long.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import numpy as np
+
 from headgate.core.announce import announcement, live_roles
-from headgate.core.feasible import Surroundings, vetoes
+from headgate.core.filling import Filled, fill
 from headgate.core.holding import flow_step
 from headgate.core.job_stage import JobOutcome
 from headgate.core.ledger import Ledger
-from headgate.core.place import Placed, Want, placing
+from headgate.core.offer_constraints import constraints_of
+from headgate.core.place import Placed, Want, may_help
+from headgate.core.placing.fleet import Fleet
+from headgate.core.placing.gang import take_turns
 from headgate.core.pool import Pool, pools_of
-from headgate.core.surroundings import known_pools, surroundings, worker_tally
+from headgate.core.reservations import GIVE_BACK, given_back, held_by, hosts_of_interest, settle_reservations
+from headgate.core.surroundings import Scene, gpu_agents, known_fleet
 from headgate.model.ids import AgentId, Attempt, JobName, OfferId
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
@@ -34,7 +42,9 @@ _SOON_S: Final = 30.0
 class OfferOutcome:
     """The steps about offers, and every agent as known after them; `needs` by role are those nothing in hand meets."""
 
-    known: tuple[Pool, ...] = ()
+    fleet: Fleet
+    gathered: Mapping[JobName, int] = field(default_factory=dict)
+    """Of a gang for which offers are held: for how many workers there is room."""
     announce: tuple[Announce, ...] = ()
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     flows: tuple[Flow, ...] = ()
@@ -50,122 +60,145 @@ def use_offers(
     `open_gate`: launches may go out.
     """
     sure = [offer for offer_id, offer in snapshot.offers.items() if offer_id not in snapshot.doubtful]
-    pools = pools_of(sure, snapshot.agents)
-    known = known_pools(pools, snapshot.agents)
-    wants = [_want(ledger, name, outcome, known, snapshot) for name, outcome in sorted(outcomes.items())]
-    wants = [want for want in wants if want.workers]
-    places: tuple[Place, ...] = ()
-    left = pools
-    if open_gate and wants and pools:
-        result = placing(wants, pools)
-        left = result.pools
-        _record(ledger, result.placed, snapshot.now)
-        places = _places(ledger, result.placed, left, snapshot)
-        done = {(each.spec.name, each.worker) for each in result.placed}
-        wants = [_less(want, done) for want in wants]
-        wants = [want for want in wants if want.workers]
+    fleet = known_fleet(pools_of(sure, snapshot.agents, gpu_agents(ledger)), ledger, snapshot)
+    scene = Scene(fleet, ledger, snapshot)
+    wants = [
+        scene.want(ledger.jobs[name], outcome.difference.start)
+        for name, outcome in sorted(outcomes.items())
+        if outcome.difference.start
+    ]
+    # A gang of which some back off waits for them.
+    wants = [want for want in wants if not (want.gang and outcomes[want.spec.name].difference.later)]
+    filled = Filled()
+    gathered: tuple[Placed, ...] = ()
+    if open_gate:
+        patience = snapshot.settings.patience
+        settle_reservations(ledger, snapshot, due)
+        filled = fill(ledger, wants, fleet, sure, snapshot)
+        wants = [want for want in (_less(want, filled.slots) for want in wants) if want.workers]
+        take_turns(ledger, filled.gathered, wants, patience, snapshot.now, due)
+        gathered = tuple(each for each in filled.gathered if ledger.jobs[each.spec.name].gang.holds_since is not None)
+    places = _record(ledger, filled, fleet, snapshot)
     used = {offer_id for place in places for offer_id in place.offer_ids}
-    soon = _soon(ledger, outcomes, known, snapshot)
-    needs = _needs(wants)
-    refusals = _refusals(
-        [pool for pool in left if not used & set(pool.offer_ids)], wants, soon, snapshot, due, open_gate
-    )
+    used.update(offer_id for each in gathered for offer_id in each.pool.offer_ids)
+    left = [pool for pool in fleet.pools if pool.offer_ids and not used & set(pool.offer_ids)]
+    needs = _needs(ledger, wants)
+    helpful = _helpful([*wants, *_soon(ledger, outcomes, scene, snapshot)], fleet) | filled.brief
     return OfferOutcome(
-        known=known_pools(left, snapshot.agents),
-        announce=announcement(ledger, snapshot),
+        fleet=fleet,
+        gathered=Counter(each.spec.name for each in gathered),
+        announce=_announce(ledger, wants, outcomes, needs, snapshot, due),
         needs=needs,
         flows=_flows(ledger, needs, snapshot, due),
         places=places,
-        refusals=refusals,
+        refusals=_refusals(left, helpful, bool(wants), snapshot, due, open_gate),
     )
 
 
-def _want(ledger: Ledger, name: JobName, outcome: JobOutcome, known: Sequence[Pool], snapshot: Snapshot) -> Want:
-    job = ledger.jobs[name]
-    return Want(
-        spec=job.spec,
-        submission=job.submission,
-        workers=outcome.difference.start,
-        around=surroundings(job.spec, known, ledger.agents, snapshot.settings.patience, snapshot.now),
-        counts=worker_tally(ledger, job.spec),
-    )
-
-
-def _less(want: Want, done: set[tuple[JobName, int]]) -> Want:
+def _less(want: Want, done: AbstractSet[tuple[JobName, int]]) -> Want:
     return replace(want, workers=tuple(each for each in want.workers if (want.spec.name, each) not in done))
 
 
-def _record(ledger: Ledger, placed: Sequence[Placed], now: float) -> None:
-    """The intent: one launching task per worker placed."""
-    for each in placed:
-        slot = ledger.worker(each.spec.name, each.worker)
-        attempt = Attempt(job=each.spec.name, submission=each.submission, worker=each.worker, attempt=slot.attempts)
-        ledger.put_worker(replace(slot, attempts=slot.attempts + 1, wanted_since=None))
-        ledger.put_task(
-            TaskRecord(
-                attempt=attempt,
-                agent_id=each.pool.agent_id,
-                hostname=each.pool.hostname,
-                resources=each.resources,
-                stage=Stage.LAUNCHING,
-                launched_at=now,
-                since=now,
-                places=each.places,
-            )
-        )
-        text = f"{attempt.task_id} is launched on {each.pool.hostname}"
-        ledger.say(now, NoteKind.LAUNCHED, text, each.spec.name, each.worker)
-
-
-def _places(ledger: Ledger, placed: Sequence[Placed], pools: Sequence[Pool], snapshot: Snapshot) -> tuple[Place, ...]:
-    groups: dict[tuple[AgentId, str], list[Placed]] = {}
-    for each in placed:
-        groups.setdefault((each.pool.agent_id, each.pool.role), []).append(each)
-    by_key = {(pool.agent_id, pool.role): pool for pool in pools}
+def _record(ledger: Ledger, filled: Filled, fleet: Fleet, snapshot: Snapshot) -> tuple[Place, ...]:
+    """Write down the intent, one launching task per worker placed, and make it steps, one per agent and role."""
+    starts: dict[tuple[AgentId, str], list[Start]] = {}
+    for each in filled.placed:
+        start = _start(ledger, each, filled, snapshot.now)
+        starts.setdefault((each.pool.agent_id, each.pool.role), []).append(start)
+    pools = {(pool.agent_id, pool.role): pool for pool in fleet.pools if pool.offer_ids}
     return tuple(
         Place(
-            agent_id=agent_id,
-            hostname=by_key[agent_id, role].hostname,
-            offer_ids=by_key[agent_id, role].offer_ids,
-            starts=tuple(_start(ledger, each) for each in group),
-            left=by_key[agent_id, role].resources,
+            agent_id=at[0],
+            hostname=pools[at].hostname,
+            offer_ids=pools[at].offer_ids,
+            starts=tuple(starts.get(at, ())),
+            left=pools[at].resources,
             refuse_s=snapshot.settings.patience.refuse_long_s,
-            reason=f"the fullest that fits {len(group)} worker{'s' if len(group) > 1 else ''}",
+            reason=_place_reason(len(starts.get(at, ())), len(filled.unreserves.get(at, ()))),
+            reserves=filled.reserves.get(at, ()),
+            unreserves=filled.unreserves.get(at, ()),
         )
-        for (agent_id, role), group in sorted(groups.items())
+        for at in sorted({*starts, *filled.reserves, *filled.unreserves})
     )
 
 
-def _start(ledger: Ledger, placed: Placed) -> Start:
+def _start(ledger: Ledger, placed: Placed, filled: Filled, now: float) -> Start:
     slot = ledger.worker(placed.spec.name, placed.worker)
+    attempt = Attempt(job=placed.spec.name, submission=placed.submission, worker=placed.worker, attempt=slot.attempts)
+    reservation = filled.on.get((placed.spec.name, placed.worker))
+    ledger.put_worker(replace(slot, attempts=slot.attempts + 1, wanted_since=None))
+    ledger.put_task(
+        TaskRecord(
+            attempt=attempt,
+            agent_id=placed.pool.agent_id,
+            hostname=placed.pool.hostname,
+            resources=placed.resources,
+            stage=Stage.LAUNCHING,
+            launched_at=now,
+            since=now,
+            places=placed.places,
+            reservation=reservation,
+        )
+    )
+    text = f"{attempt.task_id} is launched on {placed.pool.hostname}"
+    ledger.say(now, NoteKind.LAUNCHED, text, placed.spec.name, placed.worker)
     return Start(
-        attempt=Attempt(
-            job=placed.spec.name,
-            submission=placed.submission,
-            worker=placed.worker,
-            attempt=slot.attempts - 1,
-        ),
+        attempt=attempt,
         spec=placed.spec,
         resources=placed.resources,
+        reservation=reservation,
+        revocable=filled.revocable.get((placed.spec.name, placed.worker), ()),
     )
 
 
-def _soon(
-    ledger: Ledger, outcomes: Mapping[JobName, JobOutcome], known: Sequence[Pool], snapshot: Snapshot
-) -> list[Want]:
+def _place_reason(starts: int, freed: int) -> str:
+    parts = []
+    if freed:
+        parts.append(f"{freed} reservation{'s' if freed > 1 else ''} nobody wants")
+    if starts:
+        parts.append(f"the fullest that fits {starts} worker{'s' if starts > 1 else ''}")
+    return "; ".join(parts)
+
+
+def _announce(
+    ledger: Ledger,
+    wants: Sequence[Want],
+    outcomes: Mapping[JobName, JobOutcome],
+    needs: Mapping[str, frozenset[str]],
+    snapshot: Snapshot,
+    due: list[float],
+) -> tuple[Announce, ...]:
+    held = held_by(ledger)
+    waiting = {
+        held[want.spec.name, worker].id for want in wants for worker in want.workers if (want.spec.name, worker) in held
+    }
+    anywhere = [want.spec for want in wants if any((want.spec.name, worker) not in held for worker in want.workers)]
+    later = [ledger.jobs[name].spec for name, outcome in sorted(outcomes.items()) if outcome.difference.later]
+    constraints = constraints_of([*anywhere, *later], hosts_of_interest(ledger, waiting))
+    pending = {*needs, *(spec.role for spec in later)}
+    return announcement(ledger, constraints, pending, snapshot, due)
+
+
+def _soon(ledger: Ledger, outcomes: Mapping[JobName, JobOutcome], scene: Scene, snapshot: Snapshot) -> list[Want]:
     """Jobs with a worker whose backoff ends soon."""
     horizon = snapshot.now + _SOON_S
     return [
-        _want(ledger, name, outcome, known, snapshot)
+        scene.want(ledger.jobs[name], outcome.difference.start)
         for name, outcome in sorted(outcomes.items())
         if any(until <= horizon for until in outcome.difference.later.values())
     ]
 
 
+def _helpful(wants: Sequence[Want], fleet: Fleet) -> frozenset[tuple[AgentId, str]]:
+    """The agents and roles that one of these could use, now or soon."""
+    rows = np.flatnonzero(may_help(wants, fleet)).tolist() if wants else []
+    return frozenset((fleet.pools[row].agent_id, fleet.pools[row].role) for row in rows)
+
+
 def _refusals(
     pools: Sequence[Pool],
-    wants: Sequence[Want],
-    soon: Sequence[Want],
+    helpful: AbstractSet[tuple[AgentId, str]],
+    wanted: bool,
     snapshot: Snapshot,
     due: list[float],
     open_gate: bool,
@@ -181,7 +214,7 @@ def _refusals(
                 due.append(newest + patience.hold_offers_s)
                 continue
             brief += pool.offer_ids
-        elif any(_may_help(want.spec, pool, want.counts, want.around) for want in (*wants, *soon)):
+        elif (pool.agent_id, pool.role) in helpful:
             brief += pool.offer_ids
         else:
             long += pool.offer_ids
@@ -194,17 +227,13 @@ def _refusals(
         reason = "may help soon" if open_gate else "launches wait for the master's word of recorded tasks"
         found.append(Refuse(offer_ids=tuple(sorted(brief)), refuse_s=patience.refuse_short_s, reason=reason))
     if long:
-        reason = "fits nothing that is wanted" if wants else "nothing is wanted"
+        reason = "fits nothing that is wanted" if wanted else "nothing is wanted"
         found.append(Refuse(offer_ids=tuple(sorted(long)), refuse_s=patience.refuse_long_s, reason=reason))
     return tuple(found)
 
 
-def _may_help(spec: JobSpec, pool: Pool, counts: Mapping[str, Counter[str]], around: Surroundings) -> bool:
-    return pool.resources.holds(spec.worker) and all(veto.passing for veto in vetoes(spec, pool, counts, around))
-
-
-def _needs(wants: Sequence[Want]) -> Mapping[str, frozenset[str]]:
-    needs: dict[str, frozenset[str]] = {}
+def _needs(ledger: Ledger, wants: Sequence[Want]) -> Mapping[str, frozenset[str]]:
+    needs: dict[str, frozenset[str]] = dict(given_back(ledger))
     for want in wants:
         needs[want.spec.role] = needs.get(want.spec.role, frozenset()) | {_need(want.spec, want.submission)}
     return needs
@@ -215,10 +244,12 @@ def _flows(
 ) -> tuple[Flow, ...]:
     patience, now = snapshot.settings.patience, snapshot.now
     # A worker that backs off wants nothing yet: REVIVE makes the master offer at once, so asking early gains nothing.
-    steps = (
-        flow_step(role, needs.get(role, frozenset()), snapshot.flows.get(role, RoleFlow()), patience, now, due)
-        for role in live_roles(ledger, snapshot.settings.framework)
-    )
+    steps = []
+    for role in live_roles(ledger, snapshot.settings.framework):
+        wanted = needs.get(role, frozenset())
+        only_to_give_back = all(need.startswith(GIVE_BACK) for need in wanted)
+        again_s = patience.refuse_long_s if only_to_give_back else patience.revive_again_s
+        steps.append(flow_step(role, wanted, snapshot.flows.get(role, RoleFlow()), again_s, patience, now, due))
     return tuple(step for step in steps if step is not None)
 
 

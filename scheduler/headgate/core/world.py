@@ -12,14 +12,14 @@ from typing import Final
 
 from headgate.core.ledger import Ledger
 from headgate.core.measure import Gauges
-from headgate.model.ids import AgentId, JobName, OfferId, ShardId, TaskId
+from headgate.model.ids import AgentId, JobName, OfferId, OperationId, ShardId, TaskId
 from headgate.model.measurements import Heard
 from headgate.model.note import Note, NoteKind
-from headgate.model.offer import Offer
-from headgate.model.plan import Announce, Ask, Assign, End, Flow, Place, Plan, Refuse, Step
+from headgate.model.offer import InverseOffer, Offer
+from headgate.model.plan import Announce, Answer, Ask, AskOperations, Assign, End, Flow, Place, Plan, Refuse, Step
 from headgate.model.record import Records
 from headgate.model.settings import Settings
-from headgate.model.snapshot import AgentSeen, Link, RoleFlow, Sent, Snapshot
+from headgate.model.snapshot import AgentSeen, Announced, Link, RoleFlow, Sent, Snapshot
 from headgate.model.view import MasterView
 from millstream.contract.report import ShardReport
 
@@ -44,7 +44,8 @@ class World:
         self.last_reports: dict[tuple[JobName, int], dict[ShardId, tuple[ShardReport, float]]] = {}
         self.flows: dict[str, RoleFlow] = {}
         self.strays: dict[TaskId, AgentId | None] = {}
-        self.announced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+        self.announced: Announced | None = None
+        self.inverse_offers: dict[OfferId, InverseOffer] = {}
         self.unanswered: set[TaskId] = set()
         self.counted: Counter[str] = Counter()
         self.events: deque[Note] = deque(maxlen=EVENTS_MAX)
@@ -53,6 +54,7 @@ class World:
         self._assignments: dict[TaskId, tuple[int, float]] = {}
         self._kills: dict[TaskId, float] = {}
         self._asked: dict[TaskId, float] = {}
+        self.asked_operations: dict[OperationId, tuple[int, float]] = {}
 
     def snapshot(self, now: float) -> Snapshot:
         """The world, frozen."""
@@ -78,9 +80,15 @@ class World:
             loads=loads,
             read={name: dict(gauges.read) for name, gauges in self.gauges.items()},
             flows=dict(self.flows),
-            sent=Sent(assignments=dict(self._assignments), kills=dict(self._kills), asked=dict(self._asked)),
+            sent=Sent(
+                assignments=dict(self._assignments),
+                kills=dict(self._kills),
+                asked=dict(self._asked),
+                operations=dict(self.asked_operations),
+            ),
             strays=dict(self.strays),
             announced=self.announced,
+            inverse_offers=dict(self.inverse_offers),
         )
 
     def adopt(self, plan: Plan, now: float) -> None:
@@ -106,8 +114,10 @@ class World:
         """Write a note of the scheduler's own."""
         self.ledger.say(at, kind, text, job)
 
-    def attempted(self, step: Step) -> None:
+    def attempted(self, step: Step, now: float) -> None:
         """The step is about to be sent: until it is known how that went, its offers are not to be used again."""
+        if isinstance(step, Announce):
+            self.announced = replace(self._told(), tried_at=now)
         if isinstance(step, Place | Refuse):
             self.doubtful.update(offer_id for offer_id in step.offer_ids if offer_id in self.offers)
 
@@ -120,17 +130,44 @@ class World:
         """The master answered the step with a refusal, as it would again."""
         if isinstance(step, Refuse):
             self._used(step)
+        elif isinstance(step, Announce):
+            self.announced = replace(self._told(), refusals=self._told().refusals + 1)
+            if step.constraints:
+                self.link = replace(self.link, constrains=False)
+        elif isinstance(step, Answer):
+            self._answered(step)
+
+    def _told(self) -> Announced:
+        framework = self.settings.framework
+        return self.announced or Announced(
+            roles=tuple(sorted(framework.roles)), capabilities=tuple(sorted(framework.capabilities))
+        )
+
+    def _answered(self, step: Answer) -> None:
+        for offer_id in step.inverse_offer_ids:
+            self.inverse_offers.pop(offer_id, None)
 
     def performed(self, step: Step, now: float) -> None:
         """The step was sent."""
         match step:
             case Announce():
-                self.announced = (step.framework.roles, step.framework.capabilities)
+                self.announced = Announced(
+                    roles=step.framework.roles,
+                    capabilities=step.framework.capabilities,
+                    constraints=step.constraints,
+                    tried_at=now,
+                )
             case Flow():
                 flow = self.flows.get(step.role, RoleFlow())
                 self.flows[step.role] = replace(flow, suppressed=not step.wanted, changed_at=now, wanted=step.wanted)
             case Ask():
                 self._performed_ask(step, now)
+            case AskOperations():
+                for operation_id, _ in step.operations:
+                    count, _ = self.asked_operations.get(operation_id, (0, 0.0))
+                    self.asked_operations[operation_id] = (count + 1, now)
+            case Answer():
+                self._answered(step)
             case End():
                 self._kills[step.task_id] = now
                 if step.task_id in self.strays:
@@ -164,6 +201,8 @@ class World:
         for task_id in [each for each in self._kills if each not in tasks and each not in self.strays]:
             del self._kills[task_id]
         self.unanswered &= tasks.keys()
+        for operation_id in [each for each in self.asked_operations if each not in self.ledger.operations]:
+            del self.asked_operations[operation_id]
         # The master tells of agents that are removed only to who is connected.
         long_ago = now - self.settings.patience.agent_forget_s
         busy = {task.agent_id for task in tasks.values()} | {offer.agent_id for offer in self.offers.values()}

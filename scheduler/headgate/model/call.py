@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from headgate.model.ids import AgentId, ExecutorId, OfferId, TaskId
+from headgate.model.ids import AgentId, ExecutorId, OfferId, OperationId, ReservationId, TaskId
 from headgate.model.resources import Resources
 
 
@@ -57,6 +57,8 @@ class Launch:
 
     `resources` are the whole worker's; `argv` is executed without a shell, argv[0] is looked up in PATH;
     `environment` is added to what the agent gives; `data` reaches the executor in LAUNCH.
+    `reservation`: its scalars, and the volume, come out of that one.  `revocable` names the kinds of resources
+    (`cpus`, `mem`) that come out of the revocable ones.
     """
 
     task_id: TaskId
@@ -71,15 +73,52 @@ class Launch:
     container: Container = field(default_factory=Container)
     labels: Mapping[str, str] = field(default_factory=dict)
     shutdown_grace_s: float = 10.0
+    reservation: ReservationId | None = None
+    revocable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """RESERVE scalars, their disk with room for a volume, and CREATE the volume on it (`volume_m` 0: none).
+
+    `labels` say whose the reservation is; `id` is the volume's persistence id as well.
+    """
+
+    id: ReservationId
+    role: str
+    resources: Resources
+    labels: Mapping[str, str]
+    operation_id: OperationId
+    volume_m: int = 0
+    volume_path: str = ""
+    volume_operation_id: OperationId | None = None
+
+    def __post_init__(self) -> None:
+        assert not self.resources.ports, self
+        assert (self.volume_operation_id is not None) == (self.volume_m > 0), self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreserve:
+    """DESTROY the volume of a reservation, if there is one in the offers, and UNRESERVE all that they hold of it."""
+
+    id: ReservationId
+    operation_id: OperationId
+    volume_operation_id: OperationId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept:
-    """Launch on one agent's offers; what is left of them is declined for `refuse_s`."""
+    """Use one agent's offers; what is left of them is declined for `refuse_s`.
+
+    In this order: `unreserve`, `reserve`, `launches`.
+    """
 
     offer_ids: tuple[OfferId, ...]
-    launches: tuple[Launch, ...]
+    launches: tuple[Launch, ...] = ()
     refuse_s: float = 5.0
+    reserve: tuple[Reserve, ...] = ()
+    unreserve: tuple[Unreserve, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +131,10 @@ class Decline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptInverseOffers:
-    """Agree to give agents back."""
+    """Agree to give agents back; not to be asked again for `refuse_s`."""
 
     inverse_offer_ids: tuple[OfferId, ...]
+    refuse_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,7 +325,13 @@ class Framework:
     user: str
     name: str = "headgate"
     roles: tuple[str, ...] = ("*",)
-    capabilities: tuple[str, ...] = ("PARTITION_AWARE", "MULTI_ROLE", "TASK_KILLING_STATE", "REGION_AWARE")
+    capabilities: tuple[str, ...] = (
+        "PARTITION_AWARE",
+        "MULTI_ROLE",
+        "TASK_KILLING_STATE",
+        "REGION_AWARE",
+        "RESERVATION_REFINEMENT",
+    )
     failover_timeout_s: float = 7 * 24 * 3600.0
     checkpoint: bool = True
     hostname: str | None = None

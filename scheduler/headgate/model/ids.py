@@ -13,6 +13,9 @@ ExecutorId = NewType("ExecutorId", str)
 JobName = NewType("JobName", str)
 """A DNS label, so it has no dots."""
 ShardId = NewType("ShardId", str)
+OperationId = NewType("OperationId", str)
+ReservationId = NewType("ReservationId", str)
+"""The id of the attempt that a reservation was made for, so that none is ever used twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -24,6 +24,7 @@ class NoteKind(Enum):
     ASSIGNED = "assigned"
     MOVED = "moved"
     SCALED = "scaled"
+    RESERVED = "reserved"
     WAITING = "waiting"
     PROBLEM = "problem"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from headgate.model.call import Framework
-from headgate.model.ids import AgentId, Attempt, JobName, OfferId, ShardId, TaskId
+from headgate.model.call import Framework, OfferConstraints, Reserve, Unreserve
+from headgate.model.ids import AgentId, Attempt, JobName, OfferId, OperationId, ReservationId, ShardId, TaskId
 from headgate.model.job import JobSpec
 from headgate.model.note import Note
 from headgate.model.record import Records
@@ -18,16 +18,24 @@ from millstream.contract.assignment import Assignment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Fill a worker slot.  The engine of the job makes the launch of it."""
+    """Fill a worker slot.  The engine of the job makes the launch of it.
+
+    `reservation`: the scalars come out of that one.  `revocable`: the kinds that come out of revocable resources.
+    """
 
     attempt: Attempt
     spec: JobSpec
     resources: Resources
+    reservation: ReservationId | None = None
+    revocable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Take these offers of one agent and start workers there; what is `left` of them is refused for `refuse_s`."""
+    """Take these offers of one agent, free and make reservations, start workers; the rest is refused for `refuse_s`.
+
+    `left` is the plain rest.
+    """
 
     agent_id: AgentId
     hostname: str
@@ -36,6 +44,8 @@ class Place:
     left: Resources
     refuse_s: float
     reason: str
+    reserves: tuple[Reserve, ...] = ()
+    unreserves: tuple[Unreserve, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +90,24 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskOperations:
+    """Reconcile operations."""
+
+    operations: tuple[tuple[OperationId, AgentId], ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Agree to give agents back, or not; not to be asked again for `refuse_s`."""
+
+    inverse_offer_ids: tuple[OfferId, ...]
+    agree: bool
+    refuse_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """Ask for offers of a role (`wanted` not empty), or for no more."""
 
@@ -95,9 +123,10 @@ class Announce:
     framework: Framework
     suppressed_roles: tuple[str, ...]
     reason: str
+    constraints: OfferConstraints = field(default_factory=dict)
 
 
-Step = Announce | Flow | Ask | End | Place | Refuse | Assign
+Step = Announce | Flow | Ask | AskOperations | End | Place | Refuse | Answer | Assign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from headgate.model.ids import AgentId, FrameworkId, JobName, TaskId
+from headgate.model.ids import AgentId, FrameworkId, JobName, OperationId, ReservationId, TaskId
 from headgate.model.job import JobSpec
 from headgate.model.note import Note
+from headgate.model.operation import OperationRecord, ReservationRecord
 from headgate.model.shard import ShardRecord
 from headgate.model.task import TaskRecord, WorkerRecord
 
@@ -73,6 +74,14 @@ class ScalingMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GangTurn:
+    """A gang's turn to gather offers: since when they are held for it, or until when it leaves that to others."""
+
+    holds_since: float | None = None
+    rests_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
     """One submission of a job.
 
@@ -88,6 +97,7 @@ class JobRecord:
     state_since: float = 0.0
     workers: int = 1
     scaling: ScalingMemory = field(default_factory=ScalingMemory)
+    gang: GangTurn = field(default_factory=GangTurn)
     assignment_version: int = 0
     shards_complete: bool = False
     rebalanced_at: float | None = None
@@ -112,41 +122,24 @@ class AgentFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRecord:
-    """Which tasks failed on an agent lately, oldest first; an agent without failures has no record."""
+    """What is remembered of an agent: which tasks failed there lately, oldest first, and whether it has GPUs.
+
+    `gpus_seen_at`: when the agent was last known to be there, give or take some hours; None: it has no GPUs, as far as
+    we know.  An agent with nothing to remember has no record.
+    """
 
     agent_id: AgentId
     failures: tuple[AgentFailure, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Losses:
-    """How many running tasks were lost within some seconds from `at` on, and the agents they were on."""
-
-    at: float
-    tasks: int
-    agents: tuple[AgentId, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DisasterRecord:
-    """Tasks lost lately, oldest first, and the disaster that they make, if they do.
-
-    `since` is when it began, `worst_at` when it was last as bad; both None while there is none.
-    """
-
-    losses: tuple[Losses, ...] = ()
-    since: float | None = None
-    worst_at: float | None = None
-    reason: str | None = None
+    gpus_seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameworkRecord:
-    """Who we are to Mesos, and the last submission number given out."""
+    """Who we are to Mesos, and the last submission and operation numbers given out."""
 
     framework_id: FrameworkId | None = None
     submissions: int = 0
-    disaster: DisasterRecord = field(default_factory=DisasterRecord)
+    operations: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,3 +152,5 @@ class Records:
     workers: Mapping[tuple[JobName, int], WorkerRecord] = field(default_factory=dict)
     shards: Mapping[JobName, tuple[ShardRecord, ...]] = field(default_factory=dict)
     agents: Mapping[AgentId, AgentRecord] = field(default_factory=dict)
+    reservations: Mapping[ReservationId, ReservationRecord] = field(default_factory=dict)
+    operations: Mapping[OperationId, OperationRecord] = field(default_factory=dict)

@@ -57,7 +57,7 @@ class Resources:
     @property
     def port_count(self) -> int:
         """How many ports there are."""
-        return sum(len(each) for each in self.ports)
+        return sum([each.end - each.begin + 1 for each in self.ports])
 
     def holds(self, request: Request) -> bool:
         """Whether the request could be taken out of this."""
@@ -90,6 +90,26 @@ class Resources:
             ),
         )
 
+    def less(self, other: Resources) -> Resources:
+        """What is left without the scalars of `other`, never below nothing; and without its ports."""
+        return Resources(
+            cpus_m=max(0, self.cpus_m - other.cpus_m),
+            mem_m=max(0, self.mem_m - other.mem_m),
+            disk_m=max(0, self.disk_m - other.disk_m),
+            gpus_m=max(0, self.gpus_m - other.gpus_m),
+            ports=_without_ports(self.ports, other.ports) if other.ports else self.ports,
+        )
+
+    def most(self, other: Resources) -> Resources:
+        """The larger of each kind; of ports the larger number."""
+        return Resources(
+            cpus_m=max(self.cpus_m, other.cpus_m),
+            mem_m=max(self.mem_m, other.mem_m),
+            disk_m=max(self.disk_m, other.disk_m),
+            gpus_m=max(self.gpus_m, other.gpus_m),
+            ports=max(self.ports, other.ports, key=lambda ports: sum(map(len, ports))),
+        )
+
     def __add__(self, other: Resources) -> Resources:
         return Resources(
             cpus_m=self.cpus_m + other.cpus_m,
@@ -117,6 +137,19 @@ def merged_ports(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
         else:
             merged.append(each)
     return tuple(merged)
+
+
+def _without_ports(ranges: tuple[PortRange, ...], taken: tuple[PortRange, ...]) -> tuple[PortRange, ...]:
+    left = list(ranges)
+    for gone in taken:
+        pieces: list[PortRange] = []
+        for each in left:
+            if each.begin < min(gone.begin, each.end + 1):
+                pieces.append(PortRange(begin=each.begin, end=min(each.end, gone.begin - 1)))
+            if max(gone.end, each.begin - 1) < each.end:
+                pieces.append(PortRange(begin=max(each.begin, gone.end + 1), end=each.end))
+        left = pieces
+    return tuple(left)
 
 
 def _split_ports(ranges: tuple[PortRange, ...], count: int) -> tuple[tuple[PortRange, ...], tuple[PortRange, ...]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from headgate.model.ids import AgentId, JobName, OfferId, ShardId, TaskId
+from headgate.model.call import OfferConstraints
+from headgate.model.ids import AgentId, JobName, OfferId, OperationId, ShardId, TaskId
 from headgate.model.measurements import Heard, ShardLoad
-from headgate.model.offer import AttributeValue, FaultDomain, Offer, Unavailability
+from headgate.model.offer import AttributeValue, FaultDomain, InverseOffer, Offer, Unavailability
 from headgate.model.record import Records
 from headgate.model.resources import Resources
 from headgate.model.settings import Settings
@@ -15,7 +16,10 @@ from headgate.model.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSeen:
-    """An agent as last offered to us, for one role.  `has_gpus` stays once an offer showed a GPU."""
+    """An agent as last offered to us, for one role.
+
+    `has_gpus` stays once an offer showed a GPU.  `most`: the most of each kind that it ever offered.
+    """
 
     agent_id: AgentId
     hostname: str
@@ -26,6 +30,7 @@ class AgentSeen:
     domain: FaultDomain | None = None
     unavailability: Unavailability | None = None
     has_gpus: bool = False
+    most: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,20 @@ class Link:
     asked: int = 0
     asked_at: float | None = None
     reconciled_all_at: float | None = None
+    region: str | None = None
+    constrains: bool = False
+    """Whether the master heeds offer constraints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """What the master last heard of us.  `tried_at` is when we last tried to change it, `refusals` count in a row."""
+
+    roles: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    constraints: OfferConstraints = field(default_factory=dict)
+    tried_at: float | None = None
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +85,8 @@ class Sent:
     """Version and instant."""
     kills: Mapping[TaskId, float] = field(default_factory=dict)
     asked: Mapping[TaskId, float] = field(default_factory=dict)
+    operations: Mapping[OperationId, tuple[int, float]] = field(default_factory=dict)
+    """How often an operation was asked about since we subscribed, and when last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,5 +113,6 @@ class Snapshot:
     flows: Mapping[str, RoleFlow] = field(default_factory=dict)
     sent: Sent = field(default_factory=Sent)
     strays: Mapping[TaskId, AgentId | None] = field(default_factory=dict)
-    announced: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-    """Roles and capabilities as the master last heard them from us; None: as in the settings."""
+    announced: Announced | None = None
+    """None: as in the settings."""
+    inverse_offers: Mapping[OfferId, InverseOffer] = field(default_factory=dict)

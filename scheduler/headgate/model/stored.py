@@ -10,6 +10,8 @@ Keys:
     tasks/<task id>               an attempt
     shards/<job>/<page>           a page of the job's shard table, in order of discovery
     agents/<agent id>             failures on an agent
+    reservations/<reservation id> what a worker slot keeps on an agent
+    operations/<operation id>     an operation whose end is not known
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from headgate.errors import StoreDamaged
-from headgate.model.ids import AgentId, JobName, TaskId
+from headgate.model.ids import AgentId, JobName, OperationId, ReservationId, TaskId
+from headgate.model.operation import OperationRecord, ReservationRecord
 from headgate.model.record import AgentRecord, FrameworkRecord, JobRecord, Records
 from headgate.model.shard import ShardRecord
 from headgate.model.task import TaskRecord, WorkerRecord
@@ -30,7 +33,16 @@ SHARDS_PER_PAGE: Final = 500
 """A record is at most 512 KiB; a shard takes about 200 bytes."""
 
 ShardPage = tuple[ShardRecord, ...]
-Storable = FrameworkRecord | JobRecord | WorkerRecord | TaskRecord | ShardPage | AgentRecord
+Storable = (
+    FrameworkRecord
+    | JobRecord
+    | WorkerRecord
+    | TaskRecord
+    | ShardPage
+    | AgentRecord
+    | ReservationRecord
+    | OperationRecord
+)
 
 _KINDS: Final[dict[str, str]] = {
     "framework": "framework",
@@ -39,6 +51,8 @@ _KINDS: Final[dict[str, str]] = {
     "tasks": "task",
     "shards": "shards",
     "agents": "agent",
+    "reservations": "reservation",
+    "operations": "operation",
 }
 
 _T = TypeVar("_T")
@@ -82,6 +96,8 @@ def loaded(stored: Mapping[str, bytes]) -> Records:
     tasks: dict[TaskId, TaskRecord] = {}
     pages: dict[JobName, list[tuple[int, ShardPage]]] = {}
     agents: dict[AgentId, AgentRecord] = {}
+    reservations: dict[ReservationId, ReservationRecord] = {}
+    operations: dict[OperationId, OperationRecord] = {}
     for key, value in sorted(stored.items()):
         match key.split("/"):
             case ["framework"]:
@@ -100,10 +116,25 @@ def loaded(stored: Mapping[str, bytes]) -> Records:
             case ["agents", *_]:
                 agent = decoded(key, value, AgentRecord)
                 agents[agent.agent_id] = agent
+            case ["reservations", _]:
+                reservation = decoded(key, value, ReservationRecord)
+                reservations[reservation.id] = reservation
+            case ["operations", _]:
+                operation = decoded(key, value, OperationRecord)
+                operations[operation.id] = operation
             case _:
                 raise StoreDamaged(f"record {key!r}: not a key of this build, which knows {', '.join(sorted(_KINDS))}")
     shards = {name: tuple(shard for _, page in sorted(found) for shard in page) for name, found in pages.items()}
-    return Records(framework=framework, jobs=jobs, workers=workers, tasks=tasks, shards=shards, agents=agents)
+    return Records(
+        framework=framework,
+        jobs=jobs,
+        workers=workers,
+        tasks=tasks,
+        shards=shards,
+        agents=agents,
+        reservations=reservations,
+        operations=operations,
+    )
 
 
 def decoded(key: str, value: bytes, expected: type[_T]) -> _T:
@@ -146,3 +177,7 @@ def _flat(records: Records) -> Iterator[tuple[str, Storable]]:
             yield f"shards/{name}/{page}", shards[start : start + SHARDS_PER_PAGE]
     for agent_id, agent in records.agents.items():
         yield f"agents/{agent_id}", agent
+    for reservation_id, reservation in records.reservations.items():
+        yield f"reservations/{reservation_id}", reservation
+    for operation_id, operation in records.operations.items():
+        yield f"operations/{operation_id}", operation

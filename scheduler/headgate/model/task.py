@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from headgate.model.ids import AgentId, Attempt, JobName, TaskId
+from headgate.model.ids import AgentId, Attempt, JobName, ReservationId, TaskId
 from headgate.model.resources import Resources
 
 
@@ -43,7 +43,8 @@ class TaskRecord:
     `since` is when the stage was entered.  `assignment_version` is the version of the assignment it was last given
     (0: none yet); it is drawn from the job's counter whenever what the task is to own changes.
     `places` are the values of its agent's attributes that the job's placement names.
-    `why` says why it is being ended, once it is.
+    `why` says why it is being ended, once it is.  `reservation` is the one it uses.
+    `moving_since`: it is to leave its agent, once another attempt has taken its place.
     """
 
     attempt: Attempt
@@ -57,6 +58,8 @@ class TaskRecord:
     assignment_version: int = 0
     places: Mapping[str, str] = field(default_factory=dict)
     why: str | None = None
+    reservation: ReservationId | None = None
+    moving_since: float | None = None
 
     @property
     def id(self) -> TaskId:

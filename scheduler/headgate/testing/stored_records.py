@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from headgate.model.ids import FrameworkId, JobName, ShardId, TaskId
+from headgate.model.ids import FrameworkId, JobName, OperationId, ReservationId, ShardId, TaskId
+from headgate.model.operation import OperationRecord, ReservationRecord
 from headgate.model.record import AgentRecord, FrameworkRecord, JobRecord
 from headgate.model.shard import ShardRecord
 from headgate.model.stored import ShardPage, Storable, decoded
@@ -17,6 +18,8 @@ _TYPES: Final[Mapping[str, type[Storable]]] = {
     "workers": WorkerRecord,
     "tasks": TaskRecord,
     "agents": AgentRecord,
+    "reservations": ReservationRecord,
+    "operations": OperationRecord,
 }
 
 
@@ -28,6 +31,8 @@ class StoredRecords:
         self.jobs: dict[JobName, JobRecord] = {}
         self.tasks: dict[TaskId, TaskRecord] = {}
         self.workers: dict[tuple[JobName, int], WorkerRecord] = {}
+        self.reservations: dict[ReservationId, ReservationRecord] = {}
+        self.operations: dict[OperationId, OperationRecord] = {}
         self._pages: dict[str, ShardPage] = {}
 
     def land(self, changes: Mapping[str, bytes | None]) -> None:
@@ -55,6 +60,10 @@ class StoredRecords:
                 self.tasks[record.id] = record
             case WorkerRecord():
                 self.workers[record.job, record.worker] = record
+            case ReservationRecord():
+                self.reservations[record.id] = record
+            case OperationRecord():
+                self.operations[record.id] = record
 
     def _drop(self, kind: str, key: str, names: list[str]) -> None:
         match kind:
@@ -68,3 +77,7 @@ class StoredRecords:
                 self.workers.pop((JobName(names[0]), int(names[1])), None)
             case "shards":
                 self._pages.pop(key, None)
+            case "reservations":
+                self.reservations.pop(ReservationId(names[0]), None)
+            case "operations":
+                self.operations.pop(OperationId(names[0]), None)

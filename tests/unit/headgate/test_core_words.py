@@ -28,7 +28,7 @@ WANTED = frozenset({"j.1 (1 cpus)"})
 
 def step(wanted: frozenset[str], flow: RoleFlow) -> tuple[Flow | None, list[float]]:
     due: list[float] = []
-    return flow_step("*", wanted, flow, PATIENCE, NOW, due), due
+    return flow_step("*", wanted, flow, PATIENCE.revive_again_s, PATIENCE, NOW, due), due
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_roles_and_gpus_are_announced_while_jobs_need_them() -> None:
     )
     ledger = Ledger(records)
     assert live_roles(ledger, SETTINGS.framework) == ("*", "web")
-    (announce,) = announcement(ledger, snapshot)
+    (announce,) = announcement(ledger, {}, ["web"], snapshot, [])
     assert announce.framework.roles == ("*", "web")
     assert "GPU_RESOURCES" in announce.framework.capabilities
     assert announce.suppressed_roles == ("*",)
-    assert announcement(Ledger(Records()), Snapshot(now=NOW, settings=SETTINGS)) == ()
+    assert announcement(Ledger(Records()), {}, [], Snapshot(now=NOW, settings=SETTINGS), []) == ()
 
 
 def test_an_assignment_says_how_far_earlier_owners_have_read() -> None:

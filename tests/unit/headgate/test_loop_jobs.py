@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from paper_cluster import GIB, PaperCluster, job_spec, started
+from paper_cluster import GIB, SETTINGS, PaperCluster, job_spec, started
 
 from headgate.adapters.memory_store import MemoryStore
 from headgate.core.commands import carry_out
@@ -565,6 +565,7 @@ def test_gpu_agents_are_left_to_gpu_work() -> None:
     assert {task.job: task.launch.agent_id for task in cluster.live()} == {"delays": "gpu", "cpu": "a0"}
     scheduler.cancel(JOB)
     cluster.until(lambda: view(cluster).state is JobState.CANCELLED)
+    cluster.advance(SETTINGS.patience.announce_s)
     wanted = ["GPU_RESOURCES" in call.framework.capabilities for call in cluster.sent(UpdateFramework)]  # type: ignore[attr-defined]
     assert wanted == [True, False]
 

@@ -49,8 +49,9 @@ CALLS: list[tuple[Call, str]] = [
                                       '"filters":{"refuse_seconds":5.0}}'),
     (Accept(offer_ids=("O1",), launches=(), refuse_s=0.5),
      '"ACCEPT","accept":{"offer_ids":[{"value":"O1"}],"filters":{"refuse_seconds":0.5}}'),
-    (AcceptInverseOffers(inverse_offer_ids=("O3",)),
-     '"ACCEPT_INVERSE_OFFERS","accept_inverse_offers":{"inverse_offer_ids":[{"value":"O3"}]}'),
+    (AcceptInverseOffers(inverse_offer_ids=("O3",), refuse_s=60.0),
+     '"ACCEPT_INVERSE_OFFERS","accept_inverse_offers":{"inverse_offer_ids":[{"value":"O3"}],'
+     '"filters":{"refuse_seconds":60.0}}'),
     (DeclineInverseOffers(inverse_offer_ids=("O3",), refuse_s=60.0),
      '"DECLINE_INVERSE_OFFERS","decline_inverse_offers":{"inverse_offer_ids":[{"value":"O3"}],'
      '"filters":{"refuse_seconds":60.0}}'),

@@ -13,7 +13,7 @@ from headgate.adapters.mesos_codec_events import Decoded, EventDecoder
 from headgate.adapters.mesos_codec_launch import Drawer
 from headgate.adapters.mesos_codec_resources import ReservedPart
 from headgate.model.event import Offers, Undecodable
-from headgate.model.offer import FaultDomain, Offer, Unavailability
+from headgate.model.offer import FaultDomain, Offer, Reserved, Unavailability
 from headgate.model.resources import PortRange, Resources, merged_ports
 
 
@@ -106,7 +106,14 @@ def test_a_bare_offer() -> None:
     )
 
 
-DYNAMIC = {"type": "DYNAMIC", "role": "web", "principal": "p", "labels": {"labels": [{"key": "k", "value": "v"}]}}
+DYNAMIC = {"type": "DYNAMIC", "role": "web", "principal": "p"}
+LABELS = {"labels": [{"key": "k", "value": "v"}]}
+OURS = {
+    "labels": [
+        {"key": "headgate.framework", "value": "F"},
+        {"key": "headgate.reservation", "value": "j.1.0.0"},
+    ]
+}
 
 RESOURCES: list[tuple[str, dict[str, Any], bool, dict[str, Any] | None]] = [
     ("unreserved, new form", scalar("cpus", 1.5), True, None),
@@ -120,6 +127,24 @@ RESOURCES: list[tuple[str, dict[str, Any], bool, dict[str, Any] | None]] = [
     ),
     ("reserved, new form", scalar("cpus", 1.5, reservations=[DYNAMIC]), True, {"reservations": [DYNAMIC]}),
     (
+        "reserved by somebody for himself",
+        scalar("cpus", 1.5, reservations=[{**DYNAMIC, "labels": LABELS}]),
+        False,
+        None,
+    ),
+    (
+        "reserved by somebody for himself, old form",
+        scalar("cpus", 1.5, role="web", reservation={"labels": LABELS}),
+        False,
+        None,
+    ),
+    (
+        "reserved by somebody for himself, and refined",
+        scalar("cpus", 1.5, reservations=[{"role": "eng", "labels": LABELS}, DYNAMIC]),
+        False,
+        None,
+    ),
+    (
         "reserved for the role above",
         scalar("cpus", 1.5, reservations=[{"type": "STATIC", "role": "eng"}]),
         False,
@@ -132,7 +157,6 @@ RESOURCES: list[tuple[str, dict[str, Any], bool, dict[str, Any] | None]] = [
         None,
     ),
     ("reserved for another, old form", scalar("cpus", 1.5, role="db"), False, None),
-    ("revocable", scalar("cpus", 1.5, revocable={}), False, None),
     ("shared", scalar("disk", 1.5, shared={}), False, None),
     (
         "volume",
@@ -155,8 +179,49 @@ def test_which_resources_count(resource: dict[str, Any], counts: bool, identity:
     (event,) = found.events
     assert isinstance(event, Offers)
     assert event.offers[0].resources == (Resources(cpus_m=1500) if counts else Resources())
-    expected = {"O1": (ReservedPart(name="cpus", amount_m=1500, identity=tuple(identity.items())),)} if identity else {}
-    assert found.reserved == expected
+    assert event.offers[0].pledged == (Resources(cpus_m=1500) if identity else Resources())
+    part = ReservedPart(name="cpus", amount_m=1500, identity=tuple((identity or {}).items()), pledged=True)
+    assert found.reserved == ({"O1": (part,)} if identity else {})
+
+
+def test_what_others_may_take_away_again_is_kept_apart() -> None:
+    """Revocable resources are no plain ones."""
+    offer = one(wire_offer(scalar("cpus", 1), scalar("cpus", 2, revocable={}), scalar("mem", 64, revocable={})))
+    assert (offer.resources, offer.revocable) == (Resources(cpus_m=1000), Resources(cpus_m=2000, mem_m=64_000))
+
+
+@pytest.mark.parametrize("old_form", [False, True])
+def test_what_a_headgate_has_reserved_is_kept_apart_by_reservation(old_form: bool) -> None:
+    """With its volume; whether it is ours is not for the codec to say.
+
+    Source: marathon #4137, #5142 and mesos/kafka #145: two instances in one role took each other's volumes.
+    """
+    if old_form:
+        mine: dict[str, Any] = {"role": "web", "reservation": {"principal": "p", "labels": OURS}}
+    else:
+        mine = {"reservations": [{"type": "STATIC", "role": "eng"}, {**DYNAMIC, "labels": OURS}]}
+    volume = {"persistence": {"id": "j.1.0.0"}, "volume": {"container_path": "state", "mode": "RW"}}
+    found = decoded(
+        wire_offer(
+            scalar("cpus", 4),
+            scalar("cpus", 1, **mine),
+            scalar("disk", 100, **mine),
+            scalar("disk", 50, **mine, disk=volume),
+            scalar("disk", 7, **mine, disk={"source": {"type": "MOUNT"}}),
+        ),
+        role="web",
+    )
+    (event,) = found.events
+    assert isinstance(event, Offers)
+    assert event.offers[0].resources == Resources(cpus_m=4000)
+    assert event.offers[0].reserved == (
+        Reserved(id="j.1.0.0", framework="F", resources=Resources(cpus_m=1000, disk_m=100_000), volume_m=50_000),
+    )
+    assert [(part.name, part.amount_m, part.volume) for part in found.reserved["O1"]] == [
+        ("cpus", 1000, False),
+        ("disk", 100_000, False),
+        ("disk", 50_000, True),
+    ]
 
 
 def test_a_reservation_for_a_role_is_good_for_the_roles_below() -> None:
