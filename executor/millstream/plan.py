@@ -1,6 +1,7 @@
 """A stream program as data: its steps in order, each with the schema behind it and the user's line.
 
-A plan is what `Stream` builds and what the shard runtime runs; it never changes.
+A plan is what `Stream` builds; it never changes.  Where rows are repartitioned it falls apart into stages, each with
+shards of its own: `stages` gives them, as plans, and these are what the shard runtime runs.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from millstream.aggregates import TIME, Aggregate
+from millstream.contract.checkpoint import ShardId
 from millstream.core.window_state import WindowState
 from millstream.durations import duration_text
+from millstream.repartition.source import RepartitionSource
 from millstream.schema import schema_after
 from millstream.sinks.sink import Sink
 from millstream.sources.source import Source
@@ -139,7 +142,25 @@ class WindowedAggregation:
         )
 
 
-Step = Apply | MapBatches | WriteTo | EventTime | WindowedAggregation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repartition:
+    """From here on all rows of one key are in one shard, of `shards`; the windowed aggregation follows at once.
+
+    What crosses is combined before: one row of partial aggregates per key and window, not the records.
+    """
+
+    keys: tuple[str, ...]
+    shards: int
+    where: str
+    schema: pl.Schema
+
+    @property
+    def label(self) -> str:
+        """As it shows in plans and errors."""
+        return f"── repartition by {', '.join(self.keys)} into {self.shards} shards ──"
+
+
+Step = Apply | MapBatches | WriteTo | EventTime | WindowedAggregation | Repartition
 RowStep = Apply | MapBatches | WriteTo
 
 
@@ -147,12 +168,18 @@ RowStep = Apply | MapBatches | WriteTo
 class Plan:
     """Source, steps in order, and where late records go.
 
-    At most one `EventTime` and at most one `WindowedAggregation`, behind it.
+    At most one `EventTime` and at most one `WindowedAggregation`, behind it, perhaps after a `Repartition`.
+
+    The plan of a stage also says what it has to do with its neighbours: with `output` its partial aggregates go to the
+    log before the next stage; with `of_partials` its source gives such aggregates.  `number` counts stages.
     """
 
-    source: Source
+    source: Source | RepartitionSource
     steps: tuple[Step, ...]
     late: WriteTo | None = None
+    number: int = 0
+    output: Repartition | None = None
+    of_partials: bool = False
 
     @property
     def time(self) -> EventTime | None:
@@ -163,6 +190,41 @@ class Plan:
     def windowed(self) -> WindowedAggregation | None:
         """The windowed aggregation, if there is one."""
         return next((step for step in self.steps if isinstance(step, WindowedAggregation)), None)
+
+    @property
+    def repartition(self) -> Repartition | None:
+        """The repartitioning, if there is one."""
+        return next((step for step in self.steps if isinstance(step, Repartition)), None)
+
+    def stages(self) -> tuple[Plan, ...]:
+        """The parts of the plan that run within a shard each, in order; itself if there is but one."""
+        repartition, windowed, source = self.repartition, self.windowed, self.source
+        if repartition is None:
+            return (self,)
+        assert windowed is not None
+        assert not isinstance(source, RepartitionSource)
+        at = self.steps.index(repartition)
+        crossing = RepartitionSource(
+            stage=1,
+            keys=repartition.keys,
+            shards=repartition.shards,
+            schema=windowed.new_state().state_schema,
+            upstream=source,
+        )
+        return (
+            Plan(source=source, steps=(*self.steps[:at], windowed), late=self.late, output=repartition),
+            Plan(source=crossing, steps=self.steps[at + 1 :], number=1, of_partials=True),
+        )
+
+    def state_shape(self) -> str:
+        """What a stage's state is made of, in words; "" without any.  Equal if one can go on from the other's."""
+        if self.output is not None:
+            return f"partials by {', '.join(self.output.keys)} for {self.output.shards} shards"
+        if self.windowed is None:
+            return ""
+        if isinstance(self.source, RepartitionSource):
+            return f"1 of {self.source.shards} shards; {self.windowed.state_shape()}"
+        return self.windowed.state_shape()
 
     def rows_until_time(self) -> tuple[RowStep, ...]:
         """Row steps before event times are read; all of them when they are not read at all."""
@@ -204,6 +266,14 @@ class Plan:
                 started = True
             elif started and isinstance(step, Apply | MapBatches | WriteTo):
                 yield step
+
+
+def stage_of(stages: Sequence[Plan], shard: ShardId) -> Plan:
+    """The stage that a shard belongs to."""
+    for stage in stages[1:]:
+        if isinstance(stage.source, RepartitionSource) and stage.source.has(shard):
+            return stage
+    return stages[0]
 
 
 def _aggregated(

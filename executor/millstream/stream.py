@@ -16,7 +16,8 @@ import polars as pl
 from millstream.aggregates import Aggregate
 from millstream.durations import Duration, microseconds
 from millstream.errors import ProgramError
-from millstream.plan import Apply, EventTime, MapBatches, Plan, Step, WindowedAggregation, WriteTo
+from millstream.plan import Apply, EventTime, MapBatches, Plan, Repartition, Step, WindowedAggregation, WriteTo
+from millstream.repartition.source import RepartitionSource
 from millstream.schema import caller, no_column, require_column, schema_after
 from millstream.sinks.sink import Sink
 from millstream.sources.source import Source
@@ -26,6 +27,8 @@ IntoExpr = str | pl.Expr
 Dtype = pl.DataType | type[pl.DataType]
 
 RESERVED_PREFIX = "__"
+SHARDS_UNLESS_TOLD = 16
+SHARDS_MAX = 4096
 
 
 class Readable(Protocol):
@@ -70,6 +73,7 @@ class Stream:
         self._plan = Plan(source=source, steps=())
         self._schema = schema
         self._keys: tuple[str, ...] | None = None
+        self._repartition: Repartition | None = None
         self._window: _Window | None = None
 
     @property
@@ -80,7 +84,9 @@ class Stream:
     @property
     def source(self) -> Source:
         """Where the records come from."""
-        return self._plan.source
+        source = self._plan.source
+        assert not isinstance(source, RepartitionSource)
+        return source
 
     def explain(self) -> str:
         """The plan as text: steps, and the columns behind each."""
@@ -172,13 +178,21 @@ class Stream:
 
     # ---- keys and windows
 
-    def key_by(self, *columns: str, partitioned: bool = False) -> Stream:
+    def key_by(self, *columns: str, shards: int | None = None, partitioned: bool = False) -> Stream:
         """Group by these columns.
 
-        With `partitioned=True` you give your word that all records of one key (within one window) are in one shard of
-        the source already; records of one key in two shards would give two results.
+        Rows of one key come together in one of `shards` shards of a second stage (16 unless told), through a durable
+        log in the checkpoint store.  What crosses is combined before: a row per key and window and checkpoint, not
+        each record.  Results show one checkpoint interval later than without.
+
+        With `partitioned=True` there is no second stage: you give your word that all records of one key (within one
+        window) are in one shard of the source already; records of one key in two shards would give two results.
         """
         where = caller()
+        if partitioned and shards is not None:
+            raise ProgramError("key_by: shards= says how to repartition, and partitioned=True not to", where=where)
+        if shards is not None and not 1 <= shards <= SHARDS_MAX:
+            raise ProgramError(f"key_by: shards must be 1 to {SHARDS_MAX}, not {shards}", where=where)
         if not columns:
             raise ProgramError("key_by: name at least one column", where=where)
         for column in columns:
@@ -191,14 +205,13 @@ class Stream:
             raise ProgramError(f"key_by: a column is named twice: {', '.join(columns)}", where=where)
         if self._plan.windowed is not None:
             raise ProgramError("key_by: grouping results again is not supported yet", where=where)
-        if not partitioned:
-            raise ProgramError(
-                "key_by: re-partitioning between shards is not supported yet. If all records of one key and window are "
-                "in one shard of the source already, say so: .key_by(…, partitioned=True)",
-                where=where,
-            )
         stream = self._copy()
         stream._keys = columns
+        stream._repartition = None
+        if not partitioned:
+            stream._repartition = Repartition(
+                keys=columns, shards=shards or SHARDS_UNLESS_TOLD, where=where, schema=self._schema
+            )
         return stream
 
     def window(self, window: Tumbling, *, allowed_lateness: Duration = "0s", early: Duration | None = None) -> Stream:
@@ -268,8 +281,9 @@ class Stream:
             where=where,
         )
         schema = step.checked_result_schema()
-        stream = self._with(replace(step, schema=schema), schema=schema)
-        stream._keys, stream._window = None, None
+        before = self if self._repartition is None else self._with(self._repartition)
+        stream = before._with(replace(step, schema=schema), schema=schema)
+        stream._keys, stream._window, stream._repartition = None, None, None
         return stream
 
     # ---- out
@@ -346,7 +360,7 @@ class Stream:
     def _copy(self) -> Stream:
         stream = Stream.__new__(Stream)
         stream._plan, stream._schema = self._plan, self._schema
-        stream._keys, stream._window = self._keys, self._window
+        stream._keys, stream._window, stream._repartition = self._keys, self._window, self._repartition
         return stream
 
 

@@ -118,6 +118,7 @@ def run(
         written = sum(sink.frame.height for sink in sinks.values())
         assert counters.records_in == frame.height, f"{frame.height} rows went in, {counters.records_in} were counted"
         assert counters.records_out == written, f"{written} rows came out, {counters.records_out} were counted"
+        assert counters.passed_on == counters.taken_over, f"{counters.passed_on} rows passed on, not all taken over"
         assert counters.dead == len(dead), f"{len(dead)} dead letters, {counters.dead} were counted"
     return TestRun(
         outputs={name: sink.frame for name, sink in sinks.items()},
@@ -132,19 +133,21 @@ Part = int | Marker
 
 
 class _Clock:
-    """One shard through its lives, on a clock that only the test moves."""
+    """The shards of all stages through their lives, on a clock that only the test moves."""
 
     def __init__(
         self, plan: Plan, source: RowsSource, store: MemoryStore, delivery: Delivery, batch_size: int, every: int
     ) -> None:
-        self._plan, self._source, self._store, self._delivery = plan, source, store, delivery
+        self._source, self._store, self._delivery = source, store, delivery
         self._batch_size, self._every = batch_size, every
+        self._stages = plan.stages()
+        self._shards = [(stage, shard.id) for stage in self._stages for shard in stage.source.discover().shards]
         self._now = _START
         self._lives = 0
         self._arrived = 0
-        self._furthest = Position(0)
+        self._furthest: dict[ShardId, Position] = {}
         self._batches = 0
-        self._runtime = self._next_life()
+        self._runtimes = self._next_life()
 
     def play(self, part: Part) -> None:
         if isinstance(part, int):
@@ -153,48 +156,73 @@ class _Clock:
             self._read()
         elif part.name == "advance":
             self._now += part.seconds
-            self._runtime.step(self._now, self._batch_size)
+            for runtime in self._runtimes:
+                runtime.step(self._now, self._batch_size)
         elif part.name == "checkpoint":
-            self._runtime.checkpoint(self._now)
+            self._checkpoint()
         else:
-            if part.name == "eof":
-                self._runtime.release(self._now)
-            else:
-                self._runtime.close()
-            self._runtime = self._next_life()
+            for runtime in self._runtimes:
+                if part.name == "eof":
+                    runtime.release(self._now)
+                else:
+                    runtime.close()
+            self._runtimes = self._next_life()
             self._read()
 
     def finish(self) -> tuple[ShardCounters, Mapping[str, int | float]]:
-        self._runtime.step(self._now, self._batch_size)
-        self._runtime.checkpoint(self._now)
-        status = self._runtime.status(self._now)
-        self._runtime.close()
-        return status.counters, status.accumulators
+        for runtime in self._runtimes:
+            while runtime.step(self._now, self._batch_size).records:
+                pass
+            runtime.checkpoint(self._now)
+        statuses = [runtime.status(self._now) for runtime in self._runtimes]
+        for runtime in self._runtimes:
+            runtime.close()
+        accumulators: dict[str, int | float] = {}
+        for status in statuses:
+            for name, amount in status.accumulators.items():
+                accumulators[name] = accumulators.get(name, 0) + amount
+        counted = [status.counters for status in statuses]
+        total = ShardCounters(
+            **{name: sum(getattr(each, name) for each in counted) for name in ShardCounters.__dataclass_fields__}
+        )
+        return total, accumulators
 
     def _read(self) -> None:
-        while self._position() < self._arrived:
-            self._runtime.step(self._now, self._batch_size)
-            self._furthest = max(self._furthest, self._position())
+        first, *later = self._runtimes
+        while _position(first, self._now) < self._arrived:
+            first.step(self._now, self._batch_size)
+            for runtime in later:
+                runtime.step(self._now, self._batch_size)
+            for (_, shard), runtime in zip(self._shards, self._runtimes, strict=True):
+                self._furthest[shard] = max(self._furthest.get(shard, Position(0)), _position(runtime, self._now))
             self._batches += 1
             if self._batches % self._every == 0:
-                self._runtime.checkpoint(self._now)
+                self._checkpoint()
 
-    def _position(self) -> Position:
-        return self._runtime.status(self._now).position or Position(0)
+    def _checkpoint(self) -> None:
+        for runtime in self._runtimes:
+            runtime.checkpoint(self._now)
 
-    def _next_life(self) -> ShardRuntime:
+    def _next_life(self) -> list[ShardRuntime]:
         self._lives += 1
-        runtime = ShardRuntime(
-            self._plan,
-            shard=_SHARD,
-            epoch=self._lives,
-            owner=f"life {self._lives}",
-            store=self._store,
-            delivery=self._delivery,
-            read_before=self._furthest,
-        )
-        runtime.claim_and_restore(self._now)
-        return runtime
+        runtimes = []
+        for stage, shard in self._shards:
+            runtime = ShardRuntime(
+                stage,
+                shard=shard,
+                epoch=self._lives,
+                owner=f"life {self._lives}",
+                store=self._store,
+                delivery=self._delivery,
+                read_before=self._furthest.get(shard, Position(0)),
+            )
+            runtime.claim_and_restore(self._now)
+            runtimes.append(runtime)
+        return runtimes
+
+
+def _position(runtime: ShardRuntime, now: float) -> Position:
+    return runtime.status(now).position or Position(0)
 
 
 def _parts(

@@ -129,6 +129,24 @@ def test_the_example_runs_and_says_where_its_result_is(tmp_path: Path) -> None:
     assert workers_below(tmp_path) == []
 
 
+def test_orders_of_one_shop_in_every_file_come_together_in_a_second_stage(tmp_path: Path) -> None:
+    job = example(tmp_path / "hello", rate_limit=40)
+    program = tmp_path / "hello" / "hello.py"
+    program.write_text(program.read_text().replace('"shop", partitioned=True', '"shop", shards=3'))
+    paths = sorted((tmp_path / "hello" / "orders").glob("*.jsonl"))
+    orders = sorted(line for path in paths for line in path.read_text().splitlines(keepends=True))
+    for number, path in enumerate(paths):
+        path.write_text("".join(orders[number :: len(paths)]))
+    with running("run", job, cwd=tmp_path) as (process, lines, progressed):
+        assert progressed.wait(PATIENCE_S), "".join(lines)
+        sandboxes = tmp_path / ".headgate" / "hello"
+        os.kill(int(workers_below(sandboxes)[0].split()[0]), signal.SIGKILL)
+        assert process.wait(PATIENCE_S) == 0, "".join(lines)
+    assert "hello is completed: 180 records in" in "".join(lines)
+    assert any(" stage1/0000" in line for line in lines)
+    assert result(tmp_path / "hello") == expected()
+
+
 def test_ctrl_c_keeps_the_state_and_the_next_run_goes_on_with_a_changed_job(tmp_path: Path) -> None:
     slow = example(tmp_path / "hello", rate_limit=15)
     with running("run", slow, "--data-dir", "state", cwd=tmp_path) as (process, lines, progressed):

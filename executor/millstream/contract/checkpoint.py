@@ -59,7 +59,8 @@ class ShardCounters:
 
     `records_in` counts records read, good and bad; `dead` those of them that went to the dead letters (unreadable,
     without an event time, or crashing the program), `late` rows beyond the allowed lateness, `records_out` the rows
-    given to sinks, `replayed` records read a second time after a restart.
+    given to sinks, `replayed` records read a second time after a restart.  Where a program has several stages,
+    `passed_on` counts rows given to the next one, `taken_over` rows from the one before: no records of the source.
     """
 
     records_in: int = 0
@@ -67,6 +68,8 @@ class ShardCounters:
     late: int = 0
     dead: int = 0
     replayed: int = 0
+    passed_on: int = 0
+    taken_over: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,14 @@ class WindowState:
                 grouped = aggregate.pack_partials(grouped, name)
         return grouped
 
+    def combined(self, partials: pl.DataFrame) -> pl.DataFrame:
+        """One row per key and window of partials that have several, earlier ones first.  Changes nothing."""
+        merged = partials.group_by(self._group).agg(self._merges)
+        for name, aggregate in self._aggregates.items():
+            if aggregate.pack_merges is not None:
+                merged = aggregate.pack_merges(merged, name)
+        return merged
+
     def fold(self, partial: pl.DataFrame) -> None:
         """Take in what `partial` made."""
         if partial.height == 0:
@@ -116,6 +124,16 @@ class WindowState:
         if watermark_us is None:
             return False
         return self._window.start_of(time_us) + self._window.size_us + self._lateness_us <= watermark_us
+
+    def gone(self, watermark_us: int) -> pl.Expr:
+        """Whether the window of a row of state is past its allowed lateness."""
+        return self._gone(pl.col(WINDOW), pl.lit(watermark_us))
+
+    def take_all(self) -> pl.DataFrame:
+        """The whole state, merged; it is empty after that."""
+        merged = self._merged(self._runs)
+        self._runs, self._unmerged_rows, self._next_end_us = [merged.clear()], 0, END_OF_TIME_US
+        return merged
 
     # ---- results
 
@@ -190,11 +208,7 @@ class WindowState:
             return runs[0].clear()
         if len(filled) == 1:
             return filled[0]
-        merged = pl.concat(filled).group_by(self._group).agg(self._merges)
-        for name, aggregate in self._aggregates.items():
-            if aggregate.pack_merges is not None:
-                merged = aggregate.pack_merges(merged, name)
-        return merged
+        return self.combined(pl.concat(filled))
 
     def _show(self, state: pl.DataFrame, *, pane: str) -> pl.DataFrame:
         """The results of `state`, noted as given."""

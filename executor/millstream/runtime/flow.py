@@ -16,7 +16,7 @@ import polars as pl
 
 from millstream.accumulators import Amounts
 from millstream.contract.checkpoint import Manifest, Position, ShardCounters, ShardId
-from millstream.core.watermark import Watermark
+from millstream.core.watermark import GivenWatermark, Watermark
 from millstream.core.window_state import WindowState
 from millstream.errors import IncompatibleState, ShardFailed
 from millstream.plan import Plan
@@ -38,7 +38,7 @@ def require_fitting_state(plan: Plan, manifest: Manifest) -> None:
     Raises:
         IncompatibleState: the state is of other windows, keys or aggregates.
     """
-    wanted = _state_shape(plan)
+    wanted = plan.state_shape()
     if manifest.state_shape != wanted:
         raise IncompatibleState(
             f"shard {manifest.shard}: checkpoint {manifest.number} was made by a program with other state.\n"
@@ -67,9 +67,11 @@ class ShardFlow:
         self._outputs = outputs
         self._shard = shard
         self._read_before = read_before
+        log = outputs.next_stage
+        self._passed_on_until = log.passed_on_until(manifest.number if manifest else 0) if log else None
         self._windows = plan.windowed.new_state() if plan.windowed else None
         self._pipeline = Pipeline(plan, self._windows)
-        self._watermark: Watermark | None = None
+        self._watermark: Watermark | GivenWatermark | None = None
         self._failures = 0
         self._crashed_in_a_row = 0
         self._early_at = now
@@ -78,7 +80,9 @@ class ShardFlow:
         self.changed = False
         """Whether there is anything that the last commit does not hold; set False after a commit."""
         saved_us = manifest.watermark_us if manifest else None
-        if plan.time is not None:
+        if plan.of_partials:
+            self._watermark = GivenWatermark(saved_us)
+        elif plan.time is not None:
             self._watermark = Watermark(
                 out_of_orderness_us=plan.time.out_of_orderness_us,
                 idle_after_us=plan.time.idle_after_us,
@@ -100,11 +104,11 @@ class ShardFlow:
 
     def state_shape(self) -> str:
         """What the state is made of, in words; "" without any."""
-        return _state_shape(self._plan)
+        return self._plan.state_shape()
 
     def state_files(self) -> dict[str, bytes]:
         """The state by role, each as Arrow IPC; nothing for state without rows."""
-        if self._windows is None:
+        if self._windows is None or self._plan.output is not None:
             return {}
         state = self._windows.compact(self.watermark_us)
         if state.height == 0:
@@ -128,7 +132,7 @@ class ShardFlow:
             return Isolated(pieces=())
         try:
             if self._failures < _ATTEMPTS_BEFORE_ISOLATION - 1:
-                isolated = Isolated(pieces=[(0, self._pipeline.process(batch.frame, self.watermark_us))])
+                isolated = self._whole(batch)
             else:
                 isolated = self._isolate(batch)
         except StepFailed as problem:
@@ -143,23 +147,30 @@ class ShardFlow:
         before_us = self.watermark_us
         dead = [*batch.dead, *self._dead_rows(batch, isolated)]
         partials = []
-        for _, done in isolated.pieces:
+        cut = self._rows_passed_on(batch)
+        for start, done in isolated.pieces:
             self._write(done.writes, done.amounts)
-            if self._watermark is not None:
+            if isinstance(self._watermark, Watermark):
                 self._watermark.see(done.greatest_us, now)
-            if done.partial is not None and self._windows is not None:
+            if done.partial is not None and self._windows is not None and start >= cut:
                 partials.append(done.partial)
                 self._windows.fold(done.partial)
+        if isinstance(self._watermark, GivenWatermark):
+            self._watermark.follow(batch.watermark_us)
         self._outputs.write_dead(dead)
         counters = self.counters
+        of_stage = self._plan.of_partials
         self.counters = replace(
             counters,
-            records_in=counters.records_in + batch.records,
+            records_in=counters.records_in + (0 if of_stage else batch.records),
+            taken_over=counters.taken_over + (batch.records if of_stage else 0),
             late=counters.late + sum(done.late_rows for _, done in isolated.pieces),
             dead=counters.dead + len(dead),
-            replayed=counters.replayed + self._replayed(batch, end),
+            replayed=counters.replayed + (0 if of_stage else self._replayed(batch, end)),
         )
         self.changed = True
+        if self._passed_on_until is not None and end >= self._passed_on_until:
+            self._passed_on_until = None
         touched = pl.concat(partials) if len(partials) > 1 else partials[0] if partials else None
         self._show_closed(before_us, touched)
 
@@ -167,14 +178,16 @@ class ShardFlow:
 
     def pass_time(self, now: float, *, caught_up: bool) -> None:
         """Nothing was read at `now`: a quiet source, or one that is slow to give."""
-        if self._watermark is None:
+        if not isinstance(self._watermark, Watermark):
             return
-        before_us = self.watermark_us
+        before = (self.watermark_us, self._watermark.idle_from_start)
         if caught_up:
             self._watermark.idle(now)
-            self._show_closed(before_us, None)
+            self._show_closed(before[0], None)
         else:
             self._watermark.behind(now)
+        if self._plan.output is not None and (self.watermark_us, self._watermark.idle_from_start) != before:
+            self.changed = True  # the next stage has to hear of it
 
     def end(self) -> None:
         """The source has ended: close all windows."""
@@ -187,22 +200,58 @@ class ShardFlow:
     def show_early(self, now: float) -> None:
         """Give provisional results, when it is time for them."""
         windowed = self._plan.windowed
-        if windowed is None or windowed.early_us is None:
+        if windowed is None or windowed.early_us is None or self._plan.output is not None:
             return
         if (now - self._early_at) * 1_000_000 >= windowed.early_us:
             self._early_at = now
             self._give(lambda windows: windows.early(self.watermark_us))
 
+    def pass_on(self, position: Position, *, finished: bool) -> None:
+        """Before each commit: what is aggregated up to `position` goes to the next stage, if there is one."""
+        log = self._outputs.next_stage
+        if log is None:
+            return
+        assert self._windows is not None
+        assert self._watermark is not None
+        rows = self._windows.take_all()
+        log.write(rows)
+        log.tell(
+            position=position,
+            watermark_us=self.watermark_us,
+            idle=self._watermark.idle_from_start,
+            finished=finished,
+        )
+        self.counters = replace(self.counters, passed_on=self.counters.passed_on + rows.height)
+
     # ---- inside
 
+    def _whole(self, batch: Batch) -> Isolated:
+        """The batch in one piece, or in two, of which the next stage has the first already."""
+        pieces, watermark_us = [], self.watermark_us
+        cut = self._rows_passed_on(batch)
+        for start, stop in ((0, cut), (cut, batch.frame.height)):
+            if start < stop:
+                done = self._pipeline.process(batch.frame.slice(start, stop - start), watermark_us)
+                watermark_us = done.watermark_us
+                pieces.append((start, done))
+        return Isolated(pieces=pieces)
+
     def _isolate(self, batch: Batch) -> Isolated:
-        isolated = isolate(self._pipeline.process, batch.frame, self.watermark_us, crashes_max=_CRASHES_IN_A_ROW_MAX)
+        isolated = isolate(
+            self._pipeline.process,
+            batch.frame,
+            self.watermark_us,
+            cut=self._rows_passed_on(batch),
+            crashes_max=_CRASHES_IN_A_ROW_MAX,
+        )
         if not isolated.pieces and self._crashed_in_a_row + len(isolated.crashed) > _CRASHES_IN_A_ROW_MAX:
             raise isolated.crashed[0][1]
         return isolated
 
     def _show_closed(self, before_us: int | None, touched: pl.DataFrame | None) -> None:
         after_us = self.watermark_us
+        if self._plan.output is not None:
+            return
         if self._windows is not None and (after_us != before_us or touched is not None):
             self._give(lambda windows: windows.closed(before_us, after_us, touched))
 
@@ -253,8 +302,11 @@ class ShardFlow:
         if end <= limit:
             return batch.records
         self._read_before = None
-        rows = bisect.bisect_left(range(batch.frame.height), limit, key=lambda row: batch.origin(row)[0])
-        return rows + len([record for record in batch.dead if record.position < limit])
+        return _rows_before(batch, limit) + len([record for record in batch.dead if record.position < limit])
+
+    def _rows_passed_on(self, batch: Batch) -> int:
+        """How many rows of the batch the next stage has already, from a commit that was damaged since."""
+        return 0 if self._passed_on_until is None else _rows_before(batch, self._passed_on_until)
 
     def _failed(self, problem: StepFailed, *, attempt: int) -> ShardFailed:
         return ShardFailed(
@@ -262,5 +314,6 @@ class ShardFlow:
         )
 
 
-def _state_shape(plan: Plan) -> str:
-    return plan.windowed.state_shape() if plan.windowed else ""
+def _rows_before(batch: Batch, position: int) -> int:
+    """How many rows of the batch lie before a position."""
+    return bisect.bisect_left(range(batch.frame.height), position, key=lambda row: batch.origin(row)[0])

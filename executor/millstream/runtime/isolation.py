@@ -20,15 +20,19 @@ class Isolated:
     crashed: Sequence[tuple[int, StepFailed]] = ()
 
 
-def isolate(process: Process, records: pl.DataFrame, watermark_us: int | None, *, crashes_max: int) -> Isolated:
+def isolate(
+    process: Process, records: pl.DataFrame, watermark_us: int | None, *, cut: int, crashes_max: int
+) -> Isolated:
     """Process all of `records` that can be, in order, each piece with the watermark behind the piece before.
+
+    No piece reaches over row `cut` (0: there is no cut).
 
     Raises:
         StepFailed: `crashes_max` records crashed and not one went through: it is the program, not the records.
     """
     pieces: list[tuple[int, Processed]] = []
     crashed: list[tuple[int, StepFailed]] = []
-    ranges = [(0, records.height)]
+    ranges = [(start, stop) for start, stop in ((cut, records.height), (0, cut)) if start < stop]
     while ranges:
         start, stop = ranges.pop()
         try:

@@ -1,4 +1,4 @@
-"""All outputs of one shard together: its sinks' writers and its dead letters, as a checkpoint sees them."""
+"""All outputs of one shard together, as a checkpoint sees them: sinks, dead letters, the log before the next stage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import polars as pl
 from millstream.contract.checkpoint import Manifest, ShardId, SinkOutput
 from millstream.contract.worker_spec import Delivery
 from millstream.plan import Plan
+from millstream.repartition.writer import NAME as NEXT_STAGE
+from millstream.repartition.writer import RepartitionWriter
 from millstream.runtime.dead_letters import NAME as DEAD_LETTERS
 from millstream.runtime.dead_letters import DeadLetterWriter
 from millstream.sinks.sink import CommittedOutput, OutputData, SinkWriter, WriterContext
@@ -38,6 +40,17 @@ class ShardOutputs:
             context = WriterContext(job=job, shard=shard, epoch=epoch, sink_name=write.name, delivery=delivery)
             self._writers[write.name] = write.sink.open(context)
         self._all: dict[str, CommittedOutput] = {**self._writers, DEAD_LETTERS: self._dead_letters}
+        self._next_stage: RepartitionWriter | None = None
+        if plan.output is not None:
+            self._next_stage = RepartitionWriter(
+                store,
+                stage=plan.number + 1,
+                keys=plan.output.keys,
+                shards=plan.output.shards,
+                shard=shard,
+                epoch=epoch,
+            )
+            self._all[NEXT_STAGE] = self._next_stage
 
     def write(self, writes: Sequence[tuple[str, pl.DataFrame]]) -> int:
         """Give rows to the sinks named; returns how many."""
@@ -51,6 +64,11 @@ class ShardOutputs:
     def write_dead(self, records: Sequence[DeadRecord]) -> None:
         """Keep records as dead letters."""
         self._dead_letters.write(records)
+
+    @property
+    def next_stage(self) -> RepartitionWriter | None:
+        """The log before the next stage, if there is one."""
+        return self._next_stage
 
     def prepare(self, number: int) -> tuple[SinkOutput, ...]:
         """Make everything written durable for commit `number`, not yet visible."""

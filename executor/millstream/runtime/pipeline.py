@@ -19,7 +19,7 @@ import polars as pl
 
 from millstream.accumulators import Amounts, collected
 from millstream.aggregates import TIME
-from millstream.core.window_state import WindowState
+from millstream.core.window_state import ROWS, WindowState
 from millstream.errors import user_frame
 from millstream.plan import Apply, EventTime, MapBatches, Plan, RowStep, Step, WindowedAggregation, WriteTo
 
@@ -61,6 +61,7 @@ class Pipeline:
         self._late = plan.late
         self._until_time = plan.rows_until_time()
         self._until_window = plan.rows_until_window()
+        self._of_partials = plan.of_partials
         self._after_window = plan.rows_after_window()
         self._state = state
 
@@ -70,6 +71,8 @@ class Pipeline:
         Raises:
             StepFailed: the program raised.
         """
+        if self._of_partials:
+            return self._in_time(records, watermark_us)
         done = self._attempt(records, watermark_us, follow=False)
         return done if done is not None else _certain(self._attempt(records, watermark_us, follow=True))
 
@@ -83,6 +86,16 @@ class Pipeline:
         with collected() as amounts:
             _run(results, self._after_window, (), writes)
         return writes, amounts
+
+    def _in_time(self, partials: pl.DataFrame, watermark_us: int | None) -> Processed:
+        """Partial aggregates of a stage before, without those whose window is gone."""
+        state, late_rows = _certain(self._state), 0
+        if watermark_us is not None:
+            gone = state.gone(watermark_us)
+            late_rows = int(partials.filter(gone)[ROWS].sum())
+            partials = partials.filter(~gone)
+        combined = _guarded(_certain(self._windowed), lambda: state.combined(partials))
+        return Processed(writes=(), partial=combined, late_rows=late_rows, watermark_us=watermark_us)
 
     def _attempt(self, records: pl.DataFrame, watermark_us: int | None, *, follow: bool) -> Processed | None:
         """None: rows must be followed, and were not."""

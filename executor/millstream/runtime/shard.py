@@ -35,7 +35,7 @@ shard.release(now)                                               # last checkpoi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from millstream.contract.checkpoint import Manifest, Position, ShardCounters, ShardId
@@ -43,6 +43,7 @@ from millstream.contract.worker_spec import Delivery
 from millstream.core.lag import LagTracker
 from millstream.errors import ProgramError
 from millstream.plan import Plan
+from millstream.repartition.source import RepartitionReader, RepartitionSource
 from millstream.runtime.flow import ShardFlow, require_fitting_state
 from millstream.runtime.outputs import ShardOutputs
 from millstream.runtime.shard_results import (
@@ -117,6 +118,7 @@ class ShardRuntime:
         """
         refuse_broken_promises(plan, delivery)
         assert keep >= 1
+        assert plan.repartition is None, "a plan of several stages: run each of plan.stages()"
         self._plan, self._shard, self._epoch, self._job = plan, shard, epoch, job
         self._delivery, self._keep, self._revision = delivery, keep, program_revision
         self._read_before = read_before
@@ -128,6 +130,7 @@ class ShardRuntime:
         self._reader: Reader | None = None
         self._state = RuntimeState.NEW
         self._position: Position | None = None
+        self._marks: Mapping[str, int] = {}
         self._pending: Batch | None = None
         self._lag = LagTracker()
         self._records_read = 0
@@ -167,8 +170,8 @@ class ShardRuntime:
         )
         finished = manifest is not None and manifest.finished
         if not finished:
-            self._reader = self._plan.source.open(self._shard, self._position)
-            self._position = self._reader.position
+            self._reader = self._open(manifest)
+            self._position, self._marks = self._reader.position, _marks(self._reader)
         self._state = RuntimeState.FINISHED if finished else RuntimeState.RUNNING
         return Restored(
             checkpoint=self._checkpoint,
@@ -207,7 +210,7 @@ class ShardRuntime:
         assert flow is not None
         if self._pending is None:
             batch = reader.poll(max_records, _BATCH_BYTES_MAX)
-            if batch.records:
+            if batch.records or batch.watermark_us is not None:
                 self._pending = batch
         rows_before, records = flow.counters.records_out, 0
         isolated = flow.process(self._pending) if self._pending else None
@@ -216,7 +219,7 @@ class ShardRuntime:
                 records = self._pending.records
                 flow.take_in(self._pending, isolated, end=reader.position, now=now)
             self._pending = None
-            self._position = reader.position
+            self._position, self._marks = reader.position, _marks(reader)
             self._records_read += records
             caught_up = reader.finished or (records < max_records and self._is_caught_up(reader, now))
             if records == 0 and reader.finished:
@@ -248,12 +251,13 @@ class ShardRuntime:
         assert self._position is not None
         assert self._outputs is not None
         number = self._log.next_number
+        finished = self._state is RuntimeState.DRAINED
+        flow.pass_on(self._position, finished=finished)
         state_files = tuple(self._log.save_state(role, data) for role, data in flow.state_files().items())
         outputs = self._outputs.prepare(number)
         remarks: list[str] = []
         if self._delivery is Delivery.AT_LEAST_ONCE:
             remarks += self._outputs.promote(outputs)
-        finished = self._state is RuntimeState.DRAINED
         manifest = Manifest(
             shard=self._shard,
             epoch=self._epoch,
@@ -261,7 +265,7 @@ class ShardRuntime:
             program_revision=self._revision,
             created_at_s=now,
             delivery=self._delivery.value,
-            positions={INPUT: self._position},
+            positions={INPUT: self._position, **self._marks},
             watermark_us=flow.watermark_us,
             finished=finished,
             state_shape=flow.state_shape(),
@@ -277,7 +281,9 @@ class ShardRuntime:
         self._checkpoint, flow.changed = number, False
         if finished:
             self._state = RuntimeState.FINISHED
-        self._log.collect(self._keep)
+        oldest = self._log.collect(self._keep)
+        if oldest is not None and isinstance(self._reader, RepartitionReader):
+            self._reader.forget(oldest.positions)
         return CheckpointResult(
             id=number, bytes=written + manifest.state_bytes, finished=finished, remarks=tuple(remarks)
         )
@@ -302,7 +308,7 @@ class ShardRuntime:
             end_position=end if reader is not None else self._position,
             backlog_records=records,
             backlog_bytes=backlog.bytes if backlog else None,
-            end_records=None if records is None else counters.records_in + records,
+            end_records=None if records is None else counters.records_in + counters.taken_over + records,
             lag_s=None if end is None or self._position is None else self._lag.lag_s(now, self._position),
             watermark_us=flow.watermark_us if flow else None,
             records_read=self._records_read,
@@ -314,6 +320,12 @@ class ShardRuntime:
         )
 
     # ---- inside
+
+    def _open(self, manifest: Manifest | None) -> Reader:
+        source = self._plan.source
+        if isinstance(source, RepartitionSource):
+            return source.open_at(self._store, self._shard, manifest.positions if manifest else None)
+        return source.open(self._shard, self._position)
 
     def _has_ended(self) -> bool:
         return self._state in (RuntimeState.DRAINED, RuntimeState.FINISHED)
@@ -334,3 +346,8 @@ class ShardRuntime:
         except Exception:
             self.close()
             raise
+
+
+def _marks(reader: Reader) -> Mapping[str, int]:
+    """What a checkpoint saves of a reader beside its position."""
+    return reader.marks if isinstance(reader, RepartitionReader) else {}

@@ -53,11 +53,15 @@ class Batch:
 
     `origin(row)` finds position and raw bytes of a row of `frame`.  It is only called for records that turn out to be
     dead further down, so it may be slow; it stays valid until the next poll.
+
+    `watermark_us` is for a source that knows how far event time is behind this batch.  None: it does not, or event time
+    is where it was.
     """
 
     frame: pl.DataFrame
     dead: Sequence[DeadRecord]
     origin: Callable[[int], tuple[Position, bytes]]
+    watermark_us: int | None = None
 
     @property
     def records(self) -> int:

@@ -119,14 +119,14 @@ class ShardLog:
 
     # ---- collecting
 
-    def collect(self, keep: int) -> None:
+    def collect(self, keep: int) -> Manifest | None:
         """Delete all that the newest `keep` commits do not need.  Safe to repeat and to be interrupted.
 
-        Entries go oldest first, so what is left is always a whole end of the log.
+        Entries go oldest first, so what is left is always a whole end of the log.  Returns the oldest commit kept.
         """
         commits = [number for number in self._numbers if (entry := self._entry(number)) and entry.manifest]
         if not commits:
-            return
+            return None
         oldest = commits[-keep] if len(commits) >= keep else self._numbers[0]
         needed: set[str] = set()
         for number in commits:
@@ -142,6 +142,8 @@ class ShardLog:
             self._numbers.remove(number)
             self._known.pop(number, None)
             self._fault("entry collected")
+        kept = self._entry(next(number for number in commits if number >= oldest))
+        return None if kept is None else kept.manifest
 
     # ---- inside
 

@@ -25,7 +25,7 @@ from millstream.adapters.mesos_agent import ExecutorDriver
 from millstream.adapters.resource_usage import UsageMeter
 from millstream.contract.checkpoint import Position, ShardId
 from millstream.contract.worker_spec import WorkerSpec
-from millstream.plan import Plan
+from millstream.plan import Plan, stage_of
 from millstream.ports import Clock
 from millstream.program import load_program
 from millstream.runtime.shard import ShardRuntime, refuse_broken_promises
@@ -46,18 +46,20 @@ class LoadedProgram:
 
     def __init__(self, spec: WorkerSpec, plan: Plan, store: ObjectStore, meter: SinkMeter) -> None:
         self._spec = spec
-        self._plan = metered(plan, meter)
+        self._stages = metered(plan, meter).stages()
         self._store = store
         self._meter = meter
 
     def discover(self) -> Discovery:
-        """The shards that exist now.  Raises as `Source.discover`."""
-        return self._plan.source.discover()
+        """The shards of all stages that exist now.  Raises as `Source.discover`."""
+        found = [stage.source.discover() for stage in self._stages]
+        shards = sorted((shard for each in found for shard in each.shards), key=lambda shard: shard.id)
+        return Discovery(shards=tuple(shards), complete=all(each.complete for each in found))
 
     def open(self, shard: str, epoch: int, *, read_before: int | None) -> ShardRuntime:
         """A runtime of one shard; this attempt is its owner."""
         return ShardRuntime(
-            self._plan,
+            stage_of(self._stages, ShardId(shard)),
             shard=ShardId(shard),
             epoch=epoch,
             owner=self._spec.task_id,

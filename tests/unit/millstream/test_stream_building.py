@@ -130,7 +130,11 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
     ('key_by: there is no column "orig". Did you mean "origin"?', lambda: timed().key_by("orig", partitioned=True)),
     ('key_by: "delay" is Float64, which is no good as a key', lambda: timed().key_by("delay", partitioned=True)),
     ("key_by: a column is named twice", lambda: timed().key_by("origin", "origin", partitioned=True)),
-    (".key_by(…, partitioned=True)", lambda: timed().key_by("origin")),
+    ("key_by: shards must be 1 to 4096, not 0", lambda: timed().key_by("origin", shards=0)),
+    (
+        "key_by: shards= says how to repartition, and partitioned=True not to",
+        lambda: timed().key_by("origin", shards=4, partitioned=True),
+    ),
     ("key_by: columns are given by name, not as Expr", lambda: timed().key_by(pl.col("origin"), partitioned=True)),  # type: ignore[arg-type]
     ("window: say by which key first", lambda: timed().window(tumbling("1h"))),
     (
