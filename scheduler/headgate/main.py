@@ -1,4 +1,4 @@
-"""The wiring: one scheduler with everything around it.  The only place that knows every adapter.
+"""The wiring: one scheduler process with everything around it.  The only place that knows every adapter.
 
 `headgate serve`, `headgate run` and the demo start the same `Service`; they differ in the master they point it at.
 """
@@ -20,23 +20,22 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from headgate.adapters.api_server import Address, ApiServer
+from headgate.adapters.api_types import Leadership
 from headgate.adapters.bundles import Bundle, BundleStore
 from headgate.adapters.clock import SystemClock
 from headgate.adapters.http_api import api_application
-from headgate.adapters.memory_store import MemoryStore
 from headgate.adapters.mesos_access import Doors, access_through, find_masters
-from headgate.adapters.mesos_http import MesosHttpMaster
-from headgate.adapters.sqlite_store import SqliteStore
+from headgate.adapters.stores import open_archive
 from headgate.engines.millstream import NAME as MILLSTREAM
 from headgate.engines.millstream import MillstreamEngine
-from headgate.errors import BadOption, MasterUnavailable, StartFailed, StoreUnavailable
-from headgate.loop import Scheduler
-from headgate.model.call import Call, Framework
-from headgate.model.command import Cancel, Command, Receipt, Scale, Submit
+from headgate.errors import BadOption, StaleLeader, StartFailed, StoreUnavailable
+from headgate.leader import Leader, Office
+from headgate.model.call import Framework
+from headgate.model.command import Command, Receipt, Submit
 from headgate.model.job import JobSpec
 from headgate.model.settings import Settings
-from headgate.model.view import View
-from headgate.ports import Clock, Master, RecordStore
+from headgate.model.view import MasterView, View
+from headgate.ports import Clock, Lead
 
 log = logging.getLogger(__name__)
 
@@ -44,23 +43,32 @@ DEFAULT_LISTEN: Final = Address(host="127.0.0.1", port=10480)
 _RECEIPT_S: Final = 30.0
 _VIEW_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.01
-_STOP_S: Final = 30.0
+_STOP_S: Final = 60.0
+_ELECTED_S: Final = 3.0
+"""How long a start waits to be elected before it says that it stands by."""
+_PAUSE_S: Final = 1.0
+"""Between two terms, so that a fault which ends each does not fill the log."""
+_BUNDLE_UNUSED_S: Final = 3600.0
+"""A bundle comes before the job that uses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What an operator says when starting a scheduler.
 
-    `master` is `host:port,…`, `http(s)://…` or `zk://…/mesos`; `store` is `sqlite:PATH`, `memory`, or None for SQLite
-    in `data_dir`.  `data_dir` also keeps bundles, and checkpoints of jobs that name no store of their own.  `advertise`
-    is the URL under which agents fetch bundles; None: that of `listen`.  `token` is what the API asks for.  `doors`
-    is how we are let in at the masters.
+    `master` is `host:port,…`, `http(s)://…` or `zk://…/mesos`; `store` is `zk://…/headgate`, `sqlite:PATH`, `memory`,
+    or None for SQLite in `data_dir`.  `zk_auth` is `user:password` for the store's ZooKeeper, `zk_session_s` the time
+    after which its servers give us up.  `data_dir` also keeps bundles, and checkpoints of jobs that name no store of
+    their own.  `advertise` is the URL under which agents fetch bundles, and other schedulers reach the API; None: that
+    of `listen`.  `token` is what the API asks for.  `doors` is how we are let in at the masters.
     """
 
     master: str
     data_dir: Path
     framework: Framework
     store: str | None = None
+    zk_auth: str | None = field(default=None, repr=False)
+    zk_session_s: float = 10.0
     listen: Address = DEFAULT_LISTEN
     advertise: str | None = None
     token: str | None = None
@@ -69,10 +77,11 @@ class Options:
 
 
 class Service:
-    """A scheduler that runs: loop, Mesos driver, store, bundles, API.  Methods may be called from any thread.
+    """A scheduler process: API, store, bundles, election, and a `Leader` whenever it is elected.
 
-    Making one opens the store and takes the API's port; `start` begins to act; `stop` ends it all and may be repeated.
-    As a context manager it starts, and stops with failover: running tasks stay for the next scheduler.
+    Methods may be called from any thread.  Making one opens the store and takes the API's port; `start` begins to stand
+    for the lead; `stop` ends it all and may be repeated.  As a context manager it starts, and stops with failover:
+    running tasks stay for the next scheduler.
 
     Raises:
         StartFailed: a port in use, an option that makes no sense.
@@ -81,56 +90,60 @@ class Service:
 
     def __init__(self, options: Options, *, clock: Clock | None = None, rng: Random | None = None) -> None:
         require_token_beyond_loopback(options)
-        clock = clock or SystemClock()
+        self._clock: Final = clock or SystemClock()
         data_dir = options.data_dir.resolve()
-        try:
-            self.bundles: Final = BundleStore(data_dir / "bundles")
-        except OSError as problem:
-            raise StartFailed(f"cannot keep state in {data_dir}: {problem.strerror}; set --data-dir") from problem
-        masters = find_masters(options.master, tls=options.doors.tls)
-        access = access_through(options.doors, clock)
-        master = _LateMaster()
-        framework = options.framework
+        find_masters(options.master, tls=options.doors.tls).close()
+        access = access_through(options.doors, self._clock)
+        self._leader: Leader | None = None
+        self._failover = True
+        self._settled: Final = threading.Event()
         self._ended: Final = threading.Event()
         self._stopping: Final = threading.Event()
         self._failure: BaseException | None = None
         with ExitStack() as undo:
+            self._archive: Final = open_archive(
+                options.store, data_dir, clock=self._clock, zk_auth=options.zk_auth, zk_session_s=options.zk_session_s
+            )
+            undo.callback(self._archive.close)
+            try:
+                self.bundles: Final = BundleStore(data_dir / "bundles", self._archive.bundles)
+            except OSError as problem:
+                raise StartFailed(f"cannot keep state in {data_dir}: {problem.strerror}; set --data-dir") from problem
             application = api_application(self, self.bundles, token=options.token, hosts=_own_names(options))
             self._api: Final = ApiServer(application, options.listen)
             undo.callback(self._api.stop)
-            self._store: Final = open_store(options.store, data_dir)
-            undo.callback(self._store.close)
             self.url: Final = (options.advertise or _reachable(self._api.address)).rstrip("/")
-            framework = replace(framework, webui_url=self.url)
-            engine = MillstreamEngine(default_store=str(data_dir / "checkpoints"), python=options.worker_python)
-            self._scheduler: Final = Scheduler(
-                clock=clock,
-                master=master,
-                store=self._store,
-                engines={MILLSTREAM: engine},
-                settings=Settings(framework=framework, bundles_url=f"{self.url}/v1/bundles"),
-            )
             undo.pop_all()
-        self._driver: Final = MesosHttpMaster(
-            masters=masters,
-            framework=framework,
-            framework_id=self._scheduler.framework_id,
-            deliver=self._scheduler.deliver,
-            clock=clock,
+        engine = MillstreamEngine(default_store=str(data_dir / "checkpoints"), python=options.worker_python)
+        self._office: Final = Office(
+            clock=self._clock,
             rng=rng or Random(),
+            store=self._archive.records,
+            engines={MILLSTREAM: engine},
+            settings=Settings(
+                framework=replace(options.framework, webui_url=self.url), bundles_url=f"{self.url}/v1/bundles"
+            ),
+            masters=lambda: find_masters(options.master, tls=options.doors.tls),
             access=access,
         )
-        master.driver = self._driver
-        self._thread: Final = threading.Thread(target=self._run, name="headgate-loop", daemon=True)
+        self._thread: Final = threading.Thread(target=self._run, name="headgate-terms", daemon=True)
 
     @property
     def api_url(self) -> str:
         """Where this machine reaches the API."""
         return self._api.url
 
+    def leadership(self) -> Leadership:
+        """Whether this process leads, and the URL of who does."""
+        leads = self._leader is not None
+        return Leadership(leads=leads, leader=self.url if leads else self._archive.election.leader())
+
     def view(self) -> View:
-        """The newest view; never waits."""
-        return self._scheduler.view
+        """The newest view; of a scheduler that does not lead, one that says so.  Never waits."""
+        leader = self._leader
+        if leader is not None:
+            return leader.scheduler.view
+        return View(at=self._clock.now(), master=MasterView(problem=self._why_not_leading()))
 
     def ask(self, command: Command) -> Receipt:
         """Have the scheduler take a command; returns once it is saved, and a new job is in the view.
@@ -138,14 +151,12 @@ class Service:
         See `api_types.Gate` for what is raised.
         """
         self._raise_failure()
-        scheduler = self._scheduler
-        match command:
-            case Submit():
-                promise = scheduler.submit(command.spec)
-            case Scale():
-                promise = scheduler.scale(command.job, command.workers)
-            case Cancel():
-                promise = scheduler.cancel(command.job)
+        leader = self._leader
+        if leader is None:
+            raise StaleLeader(self._why_not_leading())
+        promise = leader.scheduler.ask(command)
+        if not leader.leads:
+            leader.scheduler.abandon(StaleLeader(self._why_not_leading()))
         try:
             receipt = promise.result(_RECEIPT_S)
         except NotInTime as problem:
@@ -166,21 +177,24 @@ class Service:
         return self.ask(Submit(spec=spec))
 
     def start(self) -> None:
-        """Begin to subscribe, to decide and to answer.  Once.
+        """Begin to answer and to stand for the lead; returns when it leads, or has to wait for that.  Once.
 
         Raises:
             StartFailed: the API does not come up.
+            StoreDamaged: the store holds what this build cannot read.
         """
-        self._thread.start()
-        self._driver.start()
         self._api.start()
         log.info("the API answers at %s; agents fetch bundles from %s", self._api.url, self.url)
+        self._archive.election.start(self.url)
+        self._thread.start()
+        self._settled.wait()
+        self._raise_failure()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Until the scheduler has ended, by itself or by `end`, or time is up; whether it has.
 
         Raises:
-            StaleLeader, FrameworkRefused, StoreDamaged: why it ended.
+            FrameworkRefused, StoreDamaged: why it ended.
         """
         ended = self._ended.wait(timeout_s)
         self._raise_failure()
@@ -192,18 +206,17 @@ class Service:
 
     def stop(self, *, failover: bool = True) -> None:
         """End everything.  With `failover` tasks run on for the framework's failover timeout, and the next scheduler on
-        the same store takes them over; without, the framework is torn down and its tasks are killed.
+        the same store takes them over; without, the framework is torn down and its tasks are killed, if we lead.
         """
-        self._api.stop()
+        self._failover = failover
         self._stopping.set()
-        self._scheduler.wake()
+        leader = self._leader
+        if leader is not None:
+            leader.end()
         if self._thread.ident is not None:
             self._thread.join(_STOP_S)
-        try:
-            self._driver.stop(failover=failover)
-        except MasterUnavailable as problem:
-            log.warning("the framework could not be torn down: %s", problem)
-        self._store.close()
+        self._api.stop()
+        self._archive.close()
 
     def __enter__(self) -> Service:
         try:
@@ -226,48 +239,63 @@ class Service:
                 return
             self._ended.wait(_LOOK_EVERY_S)
 
+    def _why_not_leading(self) -> str:
+        leader = self._archive.election.leader()
+        return f"standing by: the scheduler at {leader} leads" if leader else "standing by: no scheduler leads now"
+
     def _run(self) -> None:
+        """Lead whenever elected, each time from what the store holds."""
         try:
-            self._scheduler.run(self._stopping)
+            while not self._stopping.is_set():
+                try:
+                    lead = self._archive.election.lead(_ELECTED_S)
+                    if lead is None:
+                        self._settled.set()
+                    else:
+                        self._lead(lead)
+                except StoreUnavailable as problem:
+                    log.warning("cannot take the lead, others may: %s", problem)
+                    self._settled.set()
+                    self._archive.election.resign()
+                    self._stopping.wait(_PAUSE_S)
         except BaseException as problem:  # noqa: BLE001 - raised again in the thread that waits for the scheduler
             self._failure = problem
             log.error("the scheduler has ended: %s", problem)
         finally:
+            self._settled.set()
             self._ended.set()
+
+    def _lead(self, lead: Lead) -> None:
+        leader = Leader(self._office, lead)
+        leader.start()
+        self._leader = leader
+        log.info("term begun: framework %s", leader.scheduler.framework_id or "not yet registered")
+        self._settled.set()
+        try:
+            self._tidy_bundles(leader)
+            if not self._stopping.is_set():
+                leader.wait()
+        finally:
+            self._leader = None
+            leader.stop(failover=self._failover)
+        if not self._stopping.is_set():
+            # Overtaken or elected anew: whoever stands before us goes first.
+            self._archive.election.resign()
+            self._stopping.wait(_PAUSE_S)
+
+    def _tidy_bundles(self, leader: Leader) -> None:
+        """Once in a term is enough: programs are small, and seldom new."""
+        if self._archive.bundles is None:
+            return
+        used = {job.spec.program.sha256 for job in leader.scheduler.view.jobs if job.spec.program.sha256 is not None}
+        try:
+            self._archive.bundles.drop_unused(used, made_before=self._clock.now() - _BUNDLE_UNUSED_S)
+        except StoreUnavailable as problem:
+            log.warning("bundles that no job uses stay in ZooKeeper for now: %s", problem)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-
-class _LateMaster:
-    """The driver, once it is there: it is made with what the loop has loaded, and the loop is made with it."""
-
-    def __init__(self) -> None:
-        self.driver: Master | None = None
-
-    def send(self, call: Call) -> None:
-        """See `ports.Master`."""
-        if self.driver is None:
-            raise MasterUnavailable(f"{type(call).__name__} was not sent: the driver has not started")
-        self.driver.send(call)
-
-
-def open_store(text: str | None, data_dir: Path) -> RecordStore:
-    """The store that `--store` means.
-
-    Raises:
-        StartFailed: there is no such kind of store.
-        StoreUnavailable, StoreDamaged: it cannot be opened.
-    """
-    kind, _, where = (text if text is not None else f"sqlite:{data_dir / 'headgate.db'}").partition(":")
-    if kind == "sqlite" and where:
-        return SqliteStore(Path(where))
-    if kind == "memory" and not where:
-        return MemoryStore()
-    if kind == "zk":
-        raise BadOption(f"--store {text}: ZooKeeper is not supported as a store yet; write sqlite:PATH")
-    raise BadOption(f"--store {text}: there is no such store; write sqlite:PATH or memory")
 
 
 def require_token_beyond_loopback(options: Options) -> None:

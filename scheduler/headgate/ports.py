@@ -76,6 +76,38 @@ class RecordStore(Protocol):
         """Give connections and files back.  Idempotent."""
 
 
+class Lead(Protocol):
+    """One time of leading, from being elected to its end.  Thread-safe."""
+
+    def holds(self) -> bool:
+        """Whether we may act at this instant; it may come back until the lead is over.  Cheap; never waits."""
+
+    def when_over(self, call: Callable[[], None]) -> None:
+        """Have it called, from any thread, when the lead is over for good; at once if it is.  It must not block."""
+
+
+class Election(Protocol):
+    """Which of several schedulers on one store acts.  Thread-safe."""
+
+    def start(self, url: str) -> None:
+        """Stand for the lead, in the background; `url` is where others reach our API."""
+
+    def lead(self, timeout_s: float) -> Lead | None:
+        """The lead, as soon as it is ours, each time anew; None: not within the time.
+
+        The one before must have been let go of: nothing may act on its behalf any more.
+        """
+
+    def leader(self) -> str | None:
+        """The URL of who leads, as far as known; None: nobody, or nobody knows."""
+
+    def resign(self) -> None:
+        """Let others lead first; we stand again behind them."""
+
+    def close(self) -> None:
+        """Stand no more; who leads lets go.  Idempotent."""
+
+
 class Engine(Protocol):
     """How jobs of one kind become workers.  Pure: equal arguments give equal launches."""
 

@@ -14,6 +14,7 @@ import requests
 
 from headgate.adapters.api_client import ApiClient, ApiDenied, ApiUnreachable
 from headgate.adapters.api_server import Address, ApiServer, read_address
+from headgate.adapters.api_types import Leadership
 from headgate.adapters.bundles import BundleStore, build_bundle
 from headgate.adapters.http_api import api_application
 from headgate.errors import BadJob, HeadgateError, StartFailed, StoreUnavailable, UnknownJob
@@ -53,6 +54,11 @@ class Scheduler:
         self.asked: list[Command] = []
         self.shown = VIEW
         self.refuses: HeadgateError | None = None
+
+        self.leads = Leadership(leads=True, leader="http://here.example:10480")
+
+    def leadership(self) -> Leadership:
+        return self.leads
 
     def view(self) -> View:
         return self.shown
@@ -222,7 +228,9 @@ def test_a_body_beyond_the_bound_is_refused(server: ApiServer, monkeypatch: pyte
 
 
 def test_health_readiness_and_metrics(server: ApiServer, scheduler: Scheduler) -> None:
-    assert requests.get(f"{server.url}/health", timeout=10).json() == {"ready": True, "problem": None}
+    assert requests.get(f"{server.url}/health", timeout=10).json() == {
+        "ready": True, "problem": None, "leads": True, "leader": "http://here.example:10480",
+    }  # fmt: skip
     assert requests.get(f"{server.url}/ready", timeout=10).status_code == 200
     scheduler.shown = View(at=1.0, master=MasterView(connected=False, problem="no master leads"))
     answer = requests.get(f"{server.url}/ready", timeout=10)

@@ -13,8 +13,19 @@ from headgate.model.view import JobView, ScalingView, View
 from headgate.model.waiting import Waiting
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leadership:
+    """Whether the process that answers leads, and the URL of who does; None: nobody, as far as known."""
+
+    leads: bool = True
+    leader: str | None = None
+
+
 class Gate(Protocol):
     """The scheduler, as the API sees it.  Safe to call from any thread."""
+
+    def leadership(self) -> Leadership:
+        """Who leads; never waits."""
 
     def view(self) -> View:
         """The newest view; never waits."""
@@ -90,10 +101,15 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """`ready`: connected to the master and sure of its tasks; `problem` says what is missing."""
+    """`ready`: connected to the master and sure of its tasks; `problem` says what is missing.
+
+    `leads`: this scheduler acts; one that stands by is healthy, never ready, and answers with the leader's words.
+    """
 
     ready: bool
     problem: str | None = None
+    leads: bool = True
+    leader: str | None = None
 
 
 def summary(job: JobView) -> JobSummary:
@@ -138,10 +154,12 @@ def explanation(job: JobView, at: float) -> Explanation:
     )
 
 
-def health(view: View) -> Health:
+def health(view: View, leadership: Leadership) -> Health:
     """Whether the scheduler can act on what is asked of it."""
+    problem = None
     if not view.master.connected:
-        return Health(ready=False, problem=view.master.problem or "not connected to a Mesos master")
-    if not view.master.reconciled:
-        return Health(ready=False, problem="the master has not yet said how our tasks are")
-    return Health(ready=True)
+        problem = view.master.problem or "not connected to a Mesos master"
+    elif not view.master.reconciled:
+        problem = "the master has not yet said how our tasks are"
+    ready = problem is None and leadership.leads
+    return Health(ready=ready, problem=problem, leads=leadership.leads, leader=leadership.leader)

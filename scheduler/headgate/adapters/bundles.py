@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from headgate.errors import BadJob, HeadgateError
 from headgate.model.job import Program
@@ -83,31 +84,68 @@ def unpack(data: bytes, folder: Path) -> None:
         archive.extractall(folder)
 
 
-class BundleStore:
-    """Bundles in a folder, each in a file named by its hash.  Safe for several threads and processes."""
+class SharedBundles(Protocol):
+    """Bundles that all schedulers of a store can reach."""
 
-    def __init__(self, folder: Path) -> None:
+    def put(self, sha256: str, data: bytes) -> None:
+        """Keep a bundle; repeating it changes nothing.
+
+        Raises:
+            BundleRefused: it is too large.
+            StoreUnavailable: no answer.
+        """
+
+    def get(self, sha256: str) -> bytes | None:
+        """A bundle, whole; None when it is not there.
+
+        Raises:
+            StoreUnavailable: no answer.
+        """
+
+
+class BundleStore:
+    """Bundles in a folder, each in a file named by its hash.  Safe for several threads and processes.
+
+    Where they are shared, the folder only spares the way: what is saved goes to the others first, and what is not here
+    is looked for there.
+    """
+
+    def __init__(self, folder: Path, shared: SharedBundles | None = None) -> None:
         self._folder = folder
+        self._shared = shared
         folder.mkdir(parents=True, exist_ok=True)
 
     def find(self, sha256: str) -> Path | None:
-        """The file of a bundle; None when it is not here (or that is no hash)."""
+        """The file of a bundle; None when it is not here (or that is no hash).
+
+        Raises:
+            StoreUnavailable: not here, and those who share do not answer.
+        """
+        if not _is_sha256(sha256):
+            return None
         path = self._folder / f"{sha256}.zip"
-        return path if _is_sha256(sha256) and path.is_file() else None
+        if path.is_file():
+            return path
+        data = None if self._shared is None else self._shared.get(sha256)
+        return None if data is None else self._keep(path, data)
 
     def save(self, sha256: str, data: bytes) -> Path:
         """Keep a bundle; repeating it changes nothing.  It is whole under its name, or not there.
 
         Raises:
-            BundleRefused: the data has another hash, or is no zip.
+            BundleRefused: the data has another hash, or is no zip, or is too large to be shared.
+            StoreUnavailable: those who share do not answer.
         """
         if hashlib.sha256(data).hexdigest() != sha256:
             raise BundleRefused(f"the data is not the bundle {sha256}: its SHA-256 differs; send it again")
         if not zipfile.is_zipfile(io.BytesIO(data)):
             raise BundleRefused("a bundle is a zip, and this is none")
+        if self._shared is not None:
+            self._shared.put(sha256, data)
         path = self._folder / f"{sha256}.zip"
-        if path.is_file():
-            return path
+        return path if path.is_file() else self._keep(path, data)
+
+    def _keep(self, path: Path, data: bytes) -> Path:
         descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".incoming-")
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -1,14 +1,18 @@
 """The HTTP API as an ASGI application: jobs in and out of the scheduler, bundles, health, metrics, OpenAPI.
 
+A scheduler that stands by answers health, metrics and bundles itself, and passes on the rest to the leader.
+
 Errors are JSON, `{"error": …, "mistakes": […]}`: 400 not readable, 401 no token, 404 no such job, 409 the name is in
 use, 415 not JSON, 422 refused with reasons, 503 not now.  `/schema/openapi.json` describes it all.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Request, Response, delete, get, post, put
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -18,6 +22,7 @@ from litestar.response import File
 from litestar.types import ASGIApp
 
 from headgate.adapters import bundles
+from headgate.adapters.api_forward import Forwarding
 from headgate.adapters.api_guard import Guard
 from headgate.adapters.api_types import (
     ApiError,
@@ -25,6 +30,7 @@ from headgate.adapters.api_types import (
     Gate,
     Health,
     JobSummary,
+    Leadership,
     ScaleRequest,
     Submission,
     explanation,
@@ -41,6 +47,8 @@ from headgate.model.job import JobSpec
 from headgate.model.view import JobView, View
 
 VERSION = "1"
+JOB_BYTES_MAX = 256 * 1024
+"""Half of what a store takes as one record; the other half is what is recorded of the job."""
 _ABOUT = """Jobs in and out of the Headgate scheduler, and what it shows of itself.
 
 Errors are JSON, `{"error": …, "mistakes": […]}`.  With a token set, send `Authorization: Bearer …`; /health, /ready and
@@ -72,7 +80,8 @@ def api_application(gate: Gate, store: BundleStore, *, token: str | None, hosts:
             title="Headgate", version=VERSION, description=_ABOUT, use_handler_docstrings=True
         ),
     )
-    return Guard(application, token=token, hosts=hosts)
+    forwarding = Forwarding(application, leadership=gate.leadership, body_bytes_max=bundles.BYTES_MAX + 1024)
+    return Guard(forwarding, token=token, hosts=hosts)
 
 
 @get("/v1/jobs", sync_to_thread=False)
@@ -89,6 +98,10 @@ def submit_job(state: State, data: JSONBody[Submission]) -> Response[Receipt]:
         raise BadJob(tuple(str(mistake) for mistake in read))
     if state.bundles.find(data.bundle) is None:
         raise BadJob((f"bundle: there is no bundle {data.bundle} here; PUT it to /v1/bundles/<its SHA-256>.zip first",))
+    size = len(msgspec.json.encode(data.job))
+    if size > JOB_BYTES_MAX:
+        limit = f"a job file has at most {JOB_BYTES_MAX >> 10} KiB, and this one {size >> 10}"
+        raise BadJob((f"job: {limit}; put data into the bundle, the image or container.fetch",))
     spec = replace(read, program=replace(read.program, sha256=data.bundle))
     running = _view(state).find_job(spec.name)
     try:
@@ -135,10 +148,10 @@ def show_view(state: State) -> View:
 @put("/v1/bundles/{name:str}", status_code=204)
 async def put_bundle(state: State, request: Request[Any, Any, Any], name: FromPath[str]) -> None:
     """Keep a program's bundle under `<its SHA-256>.zip`.  Repeating it changes nothing."""
-    state.bundles.save(name.removesuffix(".zip"), await request.body())
+    await asyncio.to_thread(state.bundles.save, name.removesuffix(".zip"), await request.body())
 
 
-@get("/v1/bundles/{name:str}", sync_to_thread=False, media_type="application/zip")
+@get("/v1/bundles/{name:str}", sync_to_thread=True, media_type="application/zip")
 def get_bundle(state: State, name: FromPath[str]) -> File:
     """A program's bundle.  Agents fetch it without a token: who knows the hash knows the content."""
     path = state.bundles.find(name.removesuffix(".zip"))
@@ -149,21 +162,26 @@ def get_bundle(state: State, name: FromPath[str]) -> File:
 
 @get("/health", sync_to_thread=False)
 def get_health(state: State) -> Health:
-    """200 while the scheduler lives, connected or not."""
-    return health(_view(state))
+    """200 while the scheduler lives, connected or not, leading or not."""
+    return _health(state)
 
 
 @get("/ready", sync_to_thread=False)
 def get_ready(state: State) -> Response[Health]:
-    """200 when the scheduler is connected to the master and sure of its tasks; 503 with the reason until then."""
-    found = health(_view(state))
+    """200 when the scheduler leads, is connected to the master and sure of its tasks; 503 with the reason if not."""
+    found = _health(state)
     return Response(found, status_code=200 if found.ready else 503)
 
 
 @get("/metrics", sync_to_thread=False, media_type=METRICS_TYPE)
 def get_metrics(state: State) -> bytes:
     """Prometheus metrics of the scheduler and its jobs."""
-    return metrics_text(_view(state))
+    leadership: Leadership = state.gate.leadership()
+    return metrics_text(_view(state), leads=leadership.leads)
+
+
+def _health(state: State) -> Health:
+    return health(_view(state), state.gate.leadership())
 
 
 def _view(state: State) -> View:

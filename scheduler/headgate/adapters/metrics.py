@@ -14,18 +14,25 @@ from headgate.model.view import JobView, View
 METRICS_TYPE = "text/plain; version=0.0.4"
 
 
-def metrics_text(view: View) -> bytes:
-    """All metrics in Prometheus's text format; what is unknown is left out, never zero."""
+def metrics_text(view: View, *, leads: bool = True) -> bytes:
+    """All metrics in Prometheus's text format; what is unknown is left out, never zero.
+
+    A scheduler that does not lead has nothing to tell but that.
+    """
     registry = CollectorRegistry()
-    registry.register(_ViewCollector(view))
+    registry.register(_ViewCollector(view, leads))
     return generate_latest(registry)
 
 
 class _ViewCollector(Collector):
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, leads: bool) -> None:
         self._view = view
+        self._leads = leads
 
     def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("headgate_leader", "Whether this scheduler leads.", value=float(self._leads))
+        if not self._leads:
+            return
         yield from _scheduler_metrics(self._view)
         yield from _job_metrics(self._view.jobs)
 

@@ -36,10 +36,11 @@ _WINDOW: Final = 500
 
 
 class Node(NamedTuple):
-    """What a znode holds, and how often it has been set."""
+    """What a znode holds, how often it has been set, and when it was made (seconds since the epoch)."""
 
     data: bytes
     version: int
+    made_at: float
 
 
 class ZkSession:
@@ -58,9 +59,10 @@ class ZkSession:
         self.hosts: Final = location.hosts
         self._closed = False
         self._lost: list[Callable[[], None]] = []
-        # Below INFO, kazoo writes each request to the log, the one with the password too.
+        # Below INFO, kazoo writes each request to the log, the one with the password too; as a warning, each attempt to
+        # connect.  What matters of that is told by those who ask for something.
         quiet = logging.getLogger(f"{__name__}.kazoo")
-        quiet.setLevel(logging.WARNING)
+        quiet.setLevel(logging.ERROR)
         acl = None
         if location.credentials is not None:
             user, _, password = location.credentials.partition(":")
@@ -122,14 +124,11 @@ class ZkSession:
                 data, stat = self._client.get_async(path, watch=_watcher(watch)).get(timeout=ANSWER_S)
             except NoNodeError:
                 return None
-            return Node(data, stat.version)
+            return _node(data, stat)
 
     def get_all(self, paths: Sequence[str]) -> list[Node | None]:
         """Many nodes at once, in the order given."""
-        return [
-            None if found is None else Node(found[0], found[1].version)
-            for found in self._pipelined(self._client.get_async, paths)
-        ]
+        return [None if found is None else _node(*found) for found in self._pipelined(self._client.get_async, paths)]
 
     def children(self, path: str, *, watch: Callable[[], None] | None = None) -> list[str]:
         """The names of a node's children, sorted; none without the node."""
@@ -230,6 +229,10 @@ _BESIDE_THE_POINT: Final = ("RolledBackError", "RuntimeInconsistency")
 def unique_name() -> str:
     """A name that nobody else gives to a node."""
     return uuid4().hex
+
+
+def _node(data: bytes, stat: Any) -> Node:
+    return Node(data, stat.version, stat.ctime / 1000)
 
 
 def _watcher(watch: Callable[[], None] | None) -> Callable[[Any], None] | None:

@@ -22,7 +22,23 @@ log = logging.getLogger(__name__)
     envvar="HEADGATE_STORE",
     show_envvar=True,
     metavar="STORE",
-    help="What survives a restart: sqlite:PATH, or memory (nothing).  [default: sqlite in --data-dir]",
+    help="What survives a restart: zk://host:2181,…/headgate for several schedulers of which one leads, "
+    "sqlite:PATH for one, or memory (nothing).  [default: sqlite in --data-dir]",
+)
+@click.option(
+    "--zk-auth-file",
+    envvar="HEADGATE_ZK_AUTH_FILE",
+    show_envvar=True,
+    type=click.Path(path_type=Path),
+    help="File with user:password for the store's ZooKeeper; nobody else can then read what is kept there.",
+)
+@click.option(
+    "--zk-session-timeout",
+    envvar="HEADGATE_ZK_SESSION_TIMEOUT",
+    show_envvar=True,
+    default="10s",
+    metavar="DURATION",
+    help="After this long without a sign of the leader another one leads; between 2 and 20 ticks of ZooKeeper.",
 )
 @click.option(
     "--data-dir",
@@ -45,7 +61,8 @@ log = logging.getLogger(__name__)
     envvar="HEADGATE_ADVERTISE",
     show_envvar=True,
     metavar="URL",
-    help="Where agents reach the API, to fetch bundles.  [default: that of --listen]",
+    help="Where agents reach the API, to fetch bundles, and other schedulers, to pass on calls.  "
+    "[default: that of --listen]",
 )
 @click.option(
     "--api-token-file",
@@ -110,7 +127,7 @@ def serve_command(**given: Any) -> int:
     """Run the scheduler against a Mesos master.
 
     It ends well at SIGTERM or Ctrl-C: tasks run on, and the next start on the same store takes them over under the same
-    framework id.
+    framework id.  Several may run on one store: one leads, the others stand by and pass on what they are asked.
     """
     from headgate.adapters.logs import log_to_stream
     from headgate.main import Service
@@ -136,19 +153,24 @@ def _options(given: dict[str, Any]) -> Any:
     from headgate.core.units import find_seconds
     from headgate.main import Options, default_framework
 
-    failover_timeout_s = find_seconds(given["failover_timeout"])
-    if failover_timeout_s is None:
-        problem = f"{given['failover_timeout']!r} is not a duration; write 30s, 5m, 2h or 7d"
-        raise click.BadParameter(problem, param_hint="--failover-timeout")
+    def seconds(option: str) -> float:
+        text = given[option.lstrip("-").replace("-", "_")]
+        found = find_seconds(text)
+        if not found:
+            raise click.BadParameter(f"{text!r} is not a duration; write 30s, 5m, 2h or 7d", param_hint=option)
+        return found
+
     framework = replace(
         default_framework(role=given["role"], user=given["user"]),
         name=given["framework_name"],
         principal=given["doors"].registered_principal,
-        failover_timeout_s=failover_timeout_s,
+        failover_timeout_s=seconds("--failover-timeout"),
     )
     return Options(
         master=given["master"],
         store=given["store"],
+        zk_auth=read_secret(given["zk_auth_file"], "--zk-auth-file"),
+        zk_session_s=seconds("--zk-session-timeout"),
         data_dir=given["data_dir"],
         framework=framework,
         listen=read_address(given["listen"]),
