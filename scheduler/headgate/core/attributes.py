@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from headgate.core.pool import Pool
@@ -32,6 +33,15 @@ def attribute_value(pool: Pool, name: str) -> AttributeValue | None:
             return None
         return pool.domain.region if name == REGION else pool.domain.zone
     return pool.attributes.get(name)
+
+
+def attribute_values(pools: Sequence[Pool], name: str) -> list[AttributeValue | None]:
+    """`attribute_value` of many."""
+    if name == HOSTNAME:
+        return [pool.hostname for pool in pools]
+    if name in (REGION, ZONE):
+        return [attribute_value(pool, name) for pool in pools]
+    return [pool.attributes.get(name) for pool in pools]
 
 
 def attribute_text(pool: Pool, name: str) -> str | None:

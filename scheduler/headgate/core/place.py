@@ -138,5 +138,5 @@ def _place_job(
         placed.append(
             Placed(spec=spec, submission=want.submission, worker=worker, pool=pool, resources=taken, places=places)
         )
-        ranking.taken(row, fleet.rows[pool.agent_id], places)
+        ranking.taken(row, fleet.rows_of(pool.agent_id), places)
     return placed

@@ -53,7 +53,7 @@ class Scene:
         around = Surroundings(
             now=snapshot.now,
             maintenance_s=patience.maintenance_s,
-            avoided=avoided_agents(spec.name, fleet.rows, self._troubled, patience, snapshot.now),
+            avoided=avoided_agents(spec.name, fleet.agents, self._troubled, patience, snapshot.now),
             avoided_bend=waiting_since is not None and waiting_since + patience.avoid_bends_s <= snapshot.now,
             gpus_kept=self._gpus_kept(spec),
             region=region,

@@ -66,7 +66,7 @@ def avoided(fleet: Fleet, around: Surroundings) -> Bools:
     found = np.zeros(len(fleet), dtype=np.bool_)
     for agent_id, until in around.avoided.items():
         if until > around.now:
-            found[fleet.rows.get(agent_id, [])] = True
+            found[fleet.rows_of(agent_id)] = True
     return found
 
 

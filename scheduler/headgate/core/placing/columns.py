@@ -35,6 +35,16 @@ class Column:
         """The values as text.  Groups are told apart by it."""
         return tuple(value_text(value) for value in self.values)
 
+    @property
+    def is_text(self) -> bool:
+        """Whether every value is a text."""
+        return all(isinstance(value, str) for value in self.values)
+
+    def as_texts(self) -> Column:
+        """The same rows with the values' texts for values."""
+        texts: list[str | None] = [*self.texts, None]
+        return Column([texts[code] for code in self.codes.tolist()])
+
     @cached_property
     def code_of(self) -> dict[AttributeValue, int]:
         """The code of each value."""

@@ -5,14 +5,14 @@ Amounts are int64, in thousandths as in `model.resources` (ports: a number), so 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from headgate.core.attributes import attribute_text, attribute_value
+from headgate.core.attributes import attribute_values
 from headgate.core.placing.columns import Column
 from headgate.core.pool import Pool
 from headgate.model.ids import AgentId
@@ -69,30 +69,42 @@ class Fleet:
         for task in self._tasks:
             used.setdefault(task.agent_id, []).append(task.resources)
         most: Amounts = self.free.copy()
-        for agent_id, rows in self.rows.items():
-            if agent_id in used:
-                most[:, rows] += _amounts(used[agent_id]).sum(axis=1)[:, None]
+        for agent_id, resources in used.items():
+            rows = self.rows_of(agent_id)
+            most[:, rows] += _amounts(resources).sum(axis=1)[:, None]
         return np.maximum(most, _amounts([pool.most for pool in self.pools]))
 
     @cached_property
-    def rows(self) -> dict[AgentId, list[int]]:
-        """The rows of each agent."""
-        found: dict[AgentId, list[int]] = {}
+    def _first(self) -> dict[AgentId, int]:
+        """The first row of each agent."""
+        found: dict[AgentId, int] = {}
         for row, pool in enumerate(self.pools):
-            found.setdefault(pool.agent_id, []).append(row)
+            found.setdefault(pool.agent_id, row)
         return found
+
+    @property
+    def agents(self) -> Collection[AgentId]:
+        """Every agent once, in order."""
+        return self._first.keys()
+
+    def rows_of(self, agent_id: AgentId) -> range:
+        """The rows of one agent, which stand together; empty if it is not known."""
+        size = len(self.pools)
+        first = last = self._first.get(agent_id, size)
+        while last < size and self.pools[last].agent_id == agent_id:
+            last += 1
+        return range(first, last)
 
     @cached_property
     def _agents(self) -> npt.NDArray[np.intp]:
         """A number for each row's agent."""
-        agents = np.empty(len(self), dtype=np.intp)
-        for number, rows in enumerate(self.rows.values()):
-            agents[rows] = number
-        return agents
+        begins = np.zeros(len(self), dtype=np.intp)
+        begins[list(self._first.values())] = 1
+        return np.cumsum(begins)
 
     def agents_in(self, mask: Bools) -> int:
         """How many agents the rows of the mask belong to."""
-        if len(self.rows) == len(self):
+        if len(self._first) == len(self):
             return int(np.count_nonzero(mask))
         return int(np.unique(self._agents[mask]).size)
 
@@ -110,14 +122,15 @@ class Fleet:
     def column(self, attribute: str) -> Column:
         """The values of an attribute."""
         if attribute not in self._columns:
-            self._columns[attribute] = Column([attribute_value(pool, attribute) for pool in self.pools])
+            values = attribute_values(self.pools, attribute)
+            self._columns[attribute] = Column(values)
         return self._columns[attribute]
 
     def groups(self, attribute: str) -> Column:
         """The values of an attribute as texts, by which workers are counted."""
         if attribute not in self._groups:
-            found = [attribute_text(pool, attribute) for pool in self.pools]
-            self._groups[attribute] = Column(found)
+            column = self.column(attribute)
+            self._groups[attribute] = column if column.is_text else column.as_texts()
         return self._groups[attribute]
 
     def allowed(self, rule: Placement) -> Bools:
@@ -141,6 +154,7 @@ class Fleet:
 
 
 def _amounts(resources: Sequence[Resources]) -> Amounts:
+    # In plain lists first: NumPy takes them faster than it takes numbers one by one.
     columns = (
         [each.cpus_m for each in resources],
         [each.mem_m for each in resources],

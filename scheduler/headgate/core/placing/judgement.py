@@ -35,15 +35,15 @@ def judgement(want: Want, fleet: Fleet) -> Judgement:
     # Of an agent that is offered for several roles, the pools of the others tell nothing.
     ours = fleet.offers_role(spec.role)
     relevant = np.ones(len(fleet), dtype=np.bool_)
-    if len(fleet.rows) < len(fleet):
-        for rows in fleet.rows.values():
+    if len(fleet.agents) < len(fleet):
+        for rows in map(fleet.rows_of, fleet.agents):
             if len(rows) > 1 and ours[rows].any():
                 relevant[rows] = ours[rows]
     against = np.array([check.against for check in found]) & relevant
     problems = against.sum(axis=0)
     fits = relevant & (problems == 0)
     return Judgement(
-        agents=len(fleet.rows),
+        agents=len(fleet.agents),
         fitting=fleet.agents_in(fits),
         vetoed=_by_kind(found, against, fleet),
         funnel=_funnel(found, against, relevant, fleet),

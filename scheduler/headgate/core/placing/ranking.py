@@ -84,7 +84,7 @@ class Ranking:
         if spec.strategy is Strategy.SPREAD:
             self._own = np.zeros(len(fleet), dtype=np.float64)
             for agent_id, count in homes.items():
-                self._own[fleet.rows.get(agent_id, [])] = count
+                self._own[fleet.rows_of(agent_id)] = count
         self._scores: Scores = np.empty(len(fleet), dtype=np.float64)
         self._rank(slice(None))
 
@@ -100,7 +100,7 @@ class Ranking:
         row = int(self._scores.argmax())
         return row if self._scores[row] > _NO_FIT else None
 
-    def taken(self, row: int, same_agent: list[int], places: Mapping[str, str]) -> None:
+    def taken(self, row: int, same_agent: range, places: Mapping[str, str]) -> None:
         """A worker has been put on that row, whose agent has these values."""
         if self._own is not None:
             self._own[same_agent] += 1
