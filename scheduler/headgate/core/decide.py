@@ -1,6 +1,6 @@
 """`decide(snapshot) -> Plan`: the stages in their order, and nothing else.
 
-1. time: deadlines of tasks (`watch`)
+1. time: deadlines of tasks (`watch`); whether so much is lost that the cluster is left in peace (`disaster`)
 2. each job: scaling, state, what to start and end (`diff`), who owns which shard (`ownership`)
 3. offers: who goes where (`place`), what is given back, whether more should flow (`holding`)
 4. words: reconciliation, kills, assignments not yet seen (`words`)
@@ -11,16 +11,19 @@ Pure: equal snapshots give equal plans.  Everything is walked in the order of su
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from headgate.core import words
 from headgate.core.explain import cause, explain
-from headgate.core.job_stage import settle_job
+from headgate.core.job_stage import JobOutcome, settle_job
 from headgate.core.ledger import Ledger
 from headgate.core.offer_stage import OfferOutcome, use_offers
 from headgate.core.operations import operation_questions
 from headgate.core.placing.gang import held_until
 from headgate.core.placing.judgement import judgement
+from headgate.core.ramp import ramped
 from headgate.core.reconcile import questions, reconciled
 from headgate.core.surroundings import Scene, known_fleet
 from headgate.core.tidy import tidy
@@ -29,6 +32,7 @@ from headgate.model.ids import JobName
 from headgate.model.note import NoteKind
 from headgate.model.plan import Plan, Step
 from headgate.model.record import JobRecord
+from headgate.model.settings import Settings
 from headgate.model.snapshot import Snapshot
 from headgate.model.waiting import Waiting
 
@@ -46,8 +50,9 @@ def decide(snapshot: Snapshot) -> Plan:
     if not snapshot.link.connected:
         return _disconnected(ledger, snapshot)
     strays = dict(snapshot.strays)
-    watch(ledger, snapshot, strays, due)
-    outcomes = {job.name: settle_job(ledger, job.name, snapshot, due) for job in _in_order(ledger)}
+    frozen = watch(ledger, snapshot, strays, due)
+    outcomes = {job.name: settle_job(ledger, job.name, snapshot, due, frozen) for job in _in_order(ledger)}
+    outcomes = _ramped(ledger, outcomes, snapshot.settings, frozen)
     open_gate = reconciled(snapshot.link, snapshot.settings.patience.reconcile_gate_s, snapshot.now)
     gate = None if open_gate else f"waits for word of {len(snapshot.link.unanswered)} recorded tasks from the master"
     offers = use_offers(ledger, outcomes, snapshot, due, open_gate=open_gate)
@@ -56,12 +61,13 @@ def decide(snapshot: Snapshot) -> Plan:
         *questions(ledger, snapshot, due),
         *operation_questions(ledger, snapshot, due),
         *offers.flows,
-        *words.kills(ledger, snapshot, strays, due, open_gate=open_gate),
+        *words.kills(ledger, snapshot, strays, due, open_gate=open_gate, frozen=frozen),
         *words.assignments(ledger, snapshot, due),
         *offers.places,
         *offers.refusals,
     )
-    waiting = _explained(ledger, snapshot, offers, gate, due)
+    held = {name: _held_text(outcome, frozen) for name, outcome in outcomes.items() if outcome.difference.held}
+    waiting = _explained(ledger, snapshot, offers, gate, held, due)
     tidy(ledger, snapshot.settings.patience, snapshot.now)
     return Plan(
         records=ledger.frozen(),
@@ -80,8 +86,17 @@ def decide(snapshot: Snapshot) -> Plan:
 def _disconnected(ledger: Ledger, snapshot: Snapshot) -> Plan:
     idle = "not connected to a master"
     offers = OfferOutcome(fleet=known_fleet((), ledger, snapshot))
-    waiting = _explained(ledger, snapshot, offers, idle, [])
+    waiting = _explained(ledger, snapshot, offers, idle, {}, [])
     return Plan(records=snapshot.records, strays=dict(snapshot.strays), waiting=waiting, idle=idle)
+
+
+def _ramped(
+    ledger: Ledger, outcomes: Mapping[JobName, JobOutcome], settings: Settings, frozen: str | None
+) -> dict[JobName, JobOutcome]:
+    """The same with as many launches as may be on their way at once."""
+    most = min(settings.patience.starting_max, settings.disaster.starting_max if frozen else sys.maxsize)
+    slower = ramped(ledger, {name: outcome.difference for name, outcome in outcomes.items()}, most)
+    return {name: replace(outcome, difference=slower[name]) for name, outcome in outcomes.items()}
 
 
 def _in_order(ledger: Ledger) -> list[JobRecord]:
@@ -89,9 +104,17 @@ def _in_order(ledger: Ledger) -> list[JobRecord]:
 
 
 def _explained(
-    ledger: Ledger, snapshot: Snapshot, offers: OfferOutcome, gate: str | None, due: list[float]
+    ledger: Ledger,
+    snapshot: Snapshot,
+    offers: OfferOutcome,
+    gate: str | None,
+    held: Mapping[JobName, str],
+    due: list[float],
 ) -> Mapping[JobName, Waiting]:
-    """Why jobs wait whose workers are wished and not there; a new reason becomes a note once it lasts."""
+    """Why jobs wait whose workers are wished and not there; a new reason becomes a note once it lasts.
+
+    `gate` is why none is started, `held` why some of a job are not.
+    """
     found = {}
     scene, patience = Scene(offers.fleet, ledger, snapshot), snapshot.settings.patience
     for job in _in_order(ledger):
@@ -102,19 +125,25 @@ def _explained(
         if not missing:
             continue
         judged = judgement(scene.want(job, [slot.worker for slot in missing]), offers.fleet)
+        stopped = gate or held.get(job.name)
         waiting = explain(
             missing,
             judged,
             offers=len(snapshot.offers),
-            gate=gate,
+            gate=stopped,
             now=snapshot.now,
             gathered=offers.gathered.get(job.name),
             held_until=held_until(job.gang, patience),
         )
         found[job.name] = waiting
-        if gate is None:
+        if stopped is None:
             _note(ledger, job, waiting, snapshot.now, due)
     return found
+
+
+def _held_text(outcome: JobOutcome, frozen: str | None) -> str:
+    text = f"{len(outcome.difference.held)} launches wait for those on their way"
+    return f"{text}; {frozen}" if frozen else text
 
 
 def _note(ledger: Ledger, job: JobRecord, waiting: Waiting, now: float, due: list[float]) -> None:

@@ -134,11 +134,34 @@ class AgentRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """How many running tasks were lost within some seconds from `at` on, and the agents they were on."""
+
+    at: float
+    tasks: int
+    agents: tuple[AgentId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisasterRecord:
+    """Tasks lost lately, oldest first, and the disaster that they make, if they do.
+
+    `since` is when it began, `worst_at` when it was last as bad; both None while there is none.
+    """
+
+    losses: tuple[Losses, ...] = ()
+    since: float | None = None
+    worst_at: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameworkRecord:
     """Who we are to Mesos, and the last submission and operation numbers given out."""
 
     framework_id: FrameworkId | None = None
     submissions: int = 0
+    disaster: DisasterRecord = field(default_factory=DisasterRecord)
     operations: int = 0
 
 
