@@ -11,10 +11,13 @@ from typing import Any, Final
 
 from headgate.core.fields import Schema, anything, choice, duration, flag, number, size, text, whole, words
 from headgate.core.job_rules import (
+    WorkerNeeds,
     backoff_in_order,
     container_fits_type,
     enough_for_a_worker,
     gpus_without_docker,
+    keeps_what_can_be_kept,
+    kept_in_a_role,
     operator_has_value,
     workers_in_order,
 )
@@ -25,6 +28,7 @@ from headgate.model.job import (
     DEFAULT_REQUEST,
     Checkpoint,
     JobSpec,
+    Keep,
     Operator,
     Placement,
     Program,
@@ -59,6 +63,10 @@ _OBJECT: Final = text(
 )
 _VARIABLE: Final = text("the name of an environment variable; write letters, digits and _", r"^[A-Za-z_][A-Za-z0-9_]*$")
 _ABSOLUTE: Final = text("an absolute path; let it begin with a slash", r"^/[^\x00]*$")
+_SANDBOX_PATH: Final = text(
+    "a path below the sandbox; write a relative one such as state, without ..",
+    r"^(?!/)(?!(.*/)?\.\.?(/|$))[^\x00\\]+$",
+)
 _STORE: Final = text(
     "a place this version can keep checkpoints in; write an absolute path, or file:// and one, that every agent sees",
     r"^(file://)?/[^\x00]*$",
@@ -96,8 +104,20 @@ def _request(
     mem_m: int = DEFAULT_REQUEST.mem_m,
     disk_m: int = DEFAULT_REQUEST.disk_m,
     gpus: int = 0,
-) -> Request:
-    return Request(cpus_m=cpus_m, mem_m=mem_m, disk_m=disk_m, gpus_m=gpus * 1000)
+    reserve: bool = False,
+    volume: tuple[int, str] | None = None,
+    abandon_after_s: float = Keep().abandon_after_s,
+    revocable: bool = False,
+) -> WorkerNeeds:
+    request = Request(cpus_m=cpus_m, mem_m=mem_m, disk_m=disk_m, gpus_m=gpus * 1000)
+    if not (reserve or volume):
+        return WorkerNeeds(request, None, revocable)
+    size_m, path = volume or (0, "")
+    return WorkerNeeds(request, Keep(volume_m=size_m, path=path, abandon_after_s=abandon_after_s), revocable)
+
+
+def _persistent(*, size_m: int, path: str) -> tuple[int, str]:
+    return size_m, path
 
 
 def _workers(
@@ -122,9 +142,17 @@ def _unreachable(*, replace_after_s: float = 30.0) -> float:
 def _job(
     *,
     container: tuple[Container, tuple[FetchUri, ...]] = (Container(), ()),
+    worker: WorkerNeeds = WorkerNeeds(DEFAULT_REQUEST, None, False),  # noqa: B008 (immutable)
     **fields: Any,
 ) -> JobSpec:
-    return JobSpec(container=container[0], fetch=container[1], **fields)
+    return JobSpec(
+        container=container[0],
+        fetch=container[1],
+        worker=worker.request,
+        keep=worker.keep,
+        revocable=worker.revocable,
+        **fields,
+    )
 
 
 def _whole_units(thousandth: int) -> float:
@@ -174,9 +202,17 @@ _CONTAINER: Final = section(
     },
 )
 
+_DATA: Final = section(
+    _persistent,
+    {
+        "size": Field(size(thousandths, _whole_units), "How large it is.", "size_m", required=True),
+        "path": Field(_SANDBOX_PATH, "Where it appears in the sandbox.", required=True),
+    },
+)
+
 _WORKER: Final = section(
     _request,
-    rules=(enough_for_a_worker,),
+    rules=(enough_for_a_worker, keeps_what_can_be_kept),
     not_yet={"ports": "leave it out; workers talk through Mesos and need none"},
     fields={
         "cpus": Field(number(1024, thousandths, _whole_units), "CPUs; a part of one will do.", "cpus_m"),
@@ -185,6 +221,20 @@ _WORKER: Final = section(
             size(thousandths, _whole_units, zero=True), "Disk of the sandbox; a bare number is MiB.", "disk_m"
         ),
         "gpus": Field(whole(most=1024), "Whole GPUs."),
+        "reserve": Field(
+            flag(), "Whether a worker's resources are reserved for it on its agent, so that it comes back there."
+        ),
+        "volume": Field(
+            _DATA, "A persistent volume that a worker finds again when it comes back; reserves its resources, too."
+        ),
+        "abandon_after": Field(
+            duration(),
+            "So long a worker waits for what is reserved; then it starts elsewhere, without its data.",
+            "abandon_after_s",
+        ),
+        "revocable": Field(
+            flag(), "Whether workers above workers.min run on resources that may be taken away again, and on no others."
+        ),
     },
 )
 
@@ -252,7 +302,7 @@ _RESTART: Final = section(
 _JOB: Final = section(
     _job,
     defaults=JobSpec,
-    rules=(gpus_without_docker,),
+    rules=(gpus_without_docker, kept_in_a_role),
     not_yet={
         "secrets": "leave it out, and mount what is secret as a file with container.volumes",
         "upgrade": "leave it out; to change a job, cancel it and submit it again",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from headgate.core.mistakes import Path
 from headgate.model.call import ContainerType
-from headgate.model.job import DEFAULT_REQUEST, Operator, Restart
+from headgate.model.job import DEFAULT_REQUEST, Keep, Operator, Restart
+from headgate.model.resources import Request
 
 _MEM_LEAST_M: Final = 64_000
 
@@ -105,13 +106,49 @@ def enough_for_a_worker(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
         yield ("mem",), f"{written} is too little for a worker; write at least 64MiB (a bare number is MiB)"
 
 
+class WorkerNeeds(NamedTuple):
+    """What the `worker` section says."""
+
+    request: Request
+    keep: Keep | None
+    revocable: bool
+
+
+def keeps_what_can_be_kept(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
+    """Reserved or revocable, and no volume on what is not reserved."""
+    volume, reserve = found.get("volume"), found.get("reserve")
+    if volume is not None and reserve is False:
+        yield ("reserve",), "a worker with a volume keeps its resources; leave it out, or leave the volume out"
+    if found.get("revocable") and (reserve or volume):
+        yield ("revocable",), "what may be taken away cannot be reserved; leave out one of the two"
+
+
+def kept_in_a_role(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
+    """Resources are reserved for a role, and gangs start on plain ones.
+
+    Source: Mesos, `docs/reservation.md`: nothing can be reserved for `*`.
+    """
+    worker, workers = found.get("worker"), found.get("workers")
+    if worker is None:
+        return
+    if worker.keep is not None and found.get("role", "*") == "*":
+        yield ("role",), "Mesos reserves nothing for *; write a role of your own to use worker.reserve or worker.volume"
+    if workers is not None and workers.gang and (worker.keep is not None or worker.revocable):
+        yield ("workers", "gang"), "a gang starts on plain resources; leave out worker.reserve, volume and revocable"
+
+
 def gpus_without_docker(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
     """GPUs are asked of the containerizer that has them.
 
     Source: Mesos, `docs/gpu-support.md`: only the Mesos containerizer isolates GPUs.
     """
     worker, container = found.get("worker"), found.get("container")
-    if worker is not None and container is not None and worker.gpus_m and container[0].type is ContainerType.DOCKER:
+    if (
+        worker is not None
+        and container is not None
+        and worker.request.gpus_m
+        and container[0].type is ContainerType.DOCKER
+    ):
         yield (
             ("worker", "gpus"),
             "Mesos's Docker containerizer passes no GPU devices into a container; write container.type: mesos, "

@@ -9,7 +9,17 @@ import yaml
 
 from headgate.core.job_file import read_job
 from headgate.model.call import Container, ContainerType, FetchUri, Volume
-from headgate.model.job import DEFAULT_REQUEST, Checkpoint, JobSpec, Operator, Placement, Program, Restart, Workers
+from headgate.model.job import (
+    DEFAULT_REQUEST,
+    Checkpoint,
+    JobSpec,
+    Keep,
+    Operator,
+    Placement,
+    Program,
+    Restart,
+    Workers,
+)
 from headgate.model.resources import Request
 from millstream.contract.worker_spec import Delivery, Until
 
@@ -260,3 +270,39 @@ def test_what_is_no_mapping_is_no_job(document: Any) -> None:
     read = read_job(document)
     assert not isinstance(read, JobSpec)
     assert "is not a mapping; write its fields, such as name, program" in str(read[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "keep"),
+    [
+        ("worker: {cpus: 1}", None),
+        ("worker: {reserve: false}", None),
+        ("worker: {reserve: true}", Keep()),
+        ("worker: {reserve: true, abandon_after: 1h}", Keep(abandon_after_s=3600.0)),
+        ("worker: {volume: {size: 10GiB, path: state/db}}", Keep(volume_m=10_240_000, path="state/db")),
+    ],
+)
+def test_what_a_worker_keeps(text: str, keep: Keep | None) -> None:
+    assert job(f"{text}\nrole: web").keep == keep
+
+
+def test_extra_workers_on_revocable_resources() -> None:
+    assert job("worker: {revocable: true}").revocable
+    assert not job("worker: {cpus: 1}").revocable
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("worker: {reserve: true}", "role: Mesos reserves nothing for *"),
+        ("worker: {reserve: false, volume: {size: 1, path: a}}\nrole: web", "worker.reserve: a worker with a volume"),
+        ("worker: {reserve: true, revocable: true}\nrole: web", "worker.revocable: what may be taken away"),
+        ("worker: {volume: {size: 1GiB, path: /state}}\nrole: web", "worker.volume.path: '/state' is not a path below"),
+        ("worker: {volume: {size: 1GiB, path: a/../b}}\nrole: web", "worker.volume.path: 'a/../b' is not a path below"),
+        ("worker: {volume: {path: a}}\nrole: web", "worker.volume.size: is missing"),
+        ("worker: {reserve: true}\nworkers: {gang: true}\nrole: web", "workers.gang: a gang starts on plain resources"),
+    ],
+)
+def test_what_cannot_be_kept(text: str, mistake: str) -> None:
+    (found,) = mistakes_in(text)
+    assert found.startswith(mistake)

@@ -110,6 +110,9 @@ BEYOND_SCHEMA = (
     "is too little for a worker",
     "is more than restart.backoff_max",
     "; raise max",
+    "Mesos reserves nothing for *",
+    "a worker with a volume",
+    "what may be taken away",
 )
 
 
