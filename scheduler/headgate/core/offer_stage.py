@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from headgate.core.announce import announcement, live_roles
+from headgate.core.diff import Difference
 from headgate.core.filling import Filled, fill
 from headgate.core.holding import flow_step
 from headgate.core.job_stage import JobOutcome
@@ -67,8 +68,8 @@ def use_offers(
         for name, outcome in sorted(outcomes.items())
         if outcome.difference.start
     ]
-    # A gang of which some back off waits for them.
-    wants = [want for want in wants if not (want.gang and outcomes[want.spec.name].difference.later)]
+    # A gang of which some may not start yet waits for them.
+    wants = [want for want in wants if not (want.gang and _is_partial(outcomes[want.spec.name].difference))]
     filled = Filled()
     gathered: tuple[Placed, ...] = ()
     if open_gate:
@@ -93,6 +94,10 @@ def use_offers(
         places=places,
         refusals=_refusals(left, helpful, bool(wants), snapshot, due, open_gate),
     )
+
+
+def _is_partial(wished: Difference) -> bool:
+    return bool(wished.later or wished.held)
 
 
 def _less(want: Want, done: AbstractSet[tuple[JobName, int]]) -> Want:

@@ -13,6 +13,7 @@ from headgate.core.place import Want
 from headgate.core.placement import tally
 from headgate.core.placing.checks import avoided, could_ever_run, maintained
 from headgate.core.placing.fleet import Fleet
+from headgate.core.placing.gang import is_gang
 from headgate.core.pool import Pool, remembered_pool
 from headgate.model.ids import AgentId, JobName
 from headgate.model.job import JobSpec, Operator
@@ -84,7 +85,7 @@ class Scene:
             around=self.around(spec, min((at for at in since if at is not None), default=None)),
             counts=tally(spec.placement, [task.places for task in tasks]),
             homes=Counter(task.agent_id for task in tasks),
-            gang=spec.workers.gang and not tasks,
+            gang=is_gang(self._ledger, job.name),
         )
 
 

@@ -18,6 +18,11 @@ from headgate.model.record import GangTurn
 from headgate.model.settings import Patience
 
 
+def is_gang(ledger: Ledger, name: JobName) -> bool:
+    """Whether the job's workers start all at once or not at all: it asks for that, and none of them is there."""
+    return ledger.jobs[name].spec.workers.gang and not ledger.tasks_of(name)
+
+
 def find_holder(ledger: Ledger, wants: Sequence[Want], patience: Patience, now: float) -> JobName | None:
     """The gang for which offers may be held now; None: none waits, or those that do rest."""
     turns = {want.spec.name: ledger.jobs[want.spec.name].gang for want in wants if want.gang}
