@@ -145,6 +145,13 @@ class MesosLink:
 
     def stop(self) -> None:
         """End the thread, and the connections with what is under way there.  Idempotent; not from the link's thread."""
+        self.end()
+        if not self.join(self._timing.connect_s + STOP_MARGIN_S):
+            log.warning("the thread that reads Mesos events has not ended in time")
+        self._masters.close()
+
+    def end(self) -> None:
+        """Break off what is under way, and let the thread end by itself.  Idempotent; any thread, the link's too."""
         self.give_up("stopped")
         with self._lock:
             session, line = self._session, self._line
@@ -153,11 +160,12 @@ class MesosLink:
             line.channel.interrupt()
         if session is not None:
             session.interrupt()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait until the thread has ended, if it ever began; whether it has."""
         if self._thread.ident is not None:
-            self._thread.join(self._timing.connect_s + STOP_MARGIN_S)
-            if self._thread.is_alive():
-                log.warning("the thread that reads Mesos events has not ended in time")
-        self._masters.close()
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def opened(self, line: Line) -> None:
         """For `Line` alone."""

@@ -134,7 +134,7 @@ def subscribe(
             return Subscription(session, response, url=url, trusted=trusted, stream_id=stream_id)
         if response.status_code not in _REDIRECTS:
             raise _refusal(url, response, withheld=access.auth is not None and not trusted)
-        url = _target(url, response)
+        url = redirect_target(url, response)
         response.close()
     raise TryLater(f"redirected more than {HOPS_MAX} times: {' → '.join(_brief(each) for each in seen)}")
 
@@ -157,7 +157,7 @@ def _ask(
         raise Denied(str(problem)) from problem
 
 
-def _target(url: str, response: requests.Response) -> str:
+def redirect_target(url: str, response: requests.Response) -> str:
     """Where a redirect leads; masters leave out the scheme (`//host:port/path`)."""
     location = response.headers.get("Location")
     if not location:
