@@ -4,6 +4,6 @@ The scheduler's real loop, core and codec run against the simulated master and a
 fakes, and workers are played by the contract alone.  `python -m headgate.testing` runs random schedules.
 
 Belongs here: what tests of Headgate, and of frameworks like it, are written with.  Does not belong here: anything that
-reads a real clock, opens a socket, or draws from a generator that no seed has made; `iam` does open one, for tests of a whole
-scheduler.
+reads a real clock, opens a socket, or draws from a generator that no seed has made; `iam` does open one, for tests of a
+whole scheduler.
 """

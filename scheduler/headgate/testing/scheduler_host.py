@@ -48,6 +48,8 @@ class Seams:
     store: Callable[[RecordStore], RecordStore] = field(default=lambda store: store)
     master: Callable[[Master], Master] = field(default=lambda master: master)
     settings: Callable[[Settings], Settings] = field(default=lambda settings: settings)
+    event: Callable[[MasterEvent], MasterEvent] = field(default=lambda event: event)
+    wake_at: Callable[[float | None], float | None] = field(default=lambda wake_at: wake_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +175,7 @@ class Incarnation:
         assert self.scheduler is not None
         self._machine.rules.see(Heard(self.name, event))
         self._machine.trace.say(self.name, f"hears {event_text(event)}")
-        self.scheduler.deliver(event)
+        self.scheduler.deliver(self._machine.seams.event(event))
         self.wake()
 
     def _effect(self) -> None:
@@ -187,7 +189,7 @@ class Incarnation:
         self._machine.rules.see(Ticks(self.name, now))
         self._audit(now)
         try:
-            wake_at = self.scheduler.tick(now)
+            wake_at = self._machine.seams.wake_at(self.scheduler.tick(now))
         except Killed:
             self._machine.trace.say(self.name, "dies between two side effects")
         except (StaleLeader, FrameworkRefused) as problem:

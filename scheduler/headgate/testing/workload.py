@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from random import Random
@@ -13,7 +13,7 @@ from headgate.errors import BadJob, StaleLeader, UnknownJob
 from headgate.loop import Scheduler
 from headgate.model.command import Receipt
 from headgate.model.ids import JobName
-from headgate.model.job import Checkpoint, JobSpec, Program, Restart, Scaling, Workers
+from headgate.model.job import Checkpoint, JobSpec, Operator, Placement, Program, Restart, Scaling, Workers
 from headgate.model.record import Goal
 from headgate.model.resources import Request
 from headgate.simulator.agent import AgentSettings
@@ -24,6 +24,7 @@ from headgate.testing.trace import Trace
 from millstream.contract.worker_spec import Until
 
 GIB: Final = 1_024_000
+NOT_IN_R1: Final = Placement(attribute="rack", operator=Operator.UNLIKE, value="r1")
 ROLES: Final = ("*", "*", "red", "blue")
 RATE_PER_S: Final = 1000.0
 """What one worker can do."""
@@ -33,10 +34,14 @@ PATIENCE_S: Final = 1.0
 Command = Callable[[Scheduler], "Future[Receipt]"]
 
 
-def draw_agents(randomness: Random, workers: int, gpus: int) -> list[AgentSettings]:
-    """Agents with room for so many workers, and some more; one more with so many GPUs, if any are wanted."""
+def draw_agents(randomness: Random, specs: Sequence[JobSpec]) -> list[AgentSettings]:
+    """Agents with room for all workers and more, in one rack alone if need be; one more for GPUs if jobs want any."""
+    workers = sum(spec.workers.max for spec in specs)
+    gpus = sum(spec.workers.max for spec in specs if spec.worker.gpus_m)
     count = randomness.randint(2, 5)
     cpus = -(-(workers + 2) // count) + randomness.randint(0, 2)
+    if any(spec.placement for spec in specs):
+        cpus *= 2
     plain = [_agent(number, cpus) for number in range(count)]
     return [*plain, _agent(count, workers + 2, f";gpus:{gpus}")] if gpus else plain
 
@@ -70,6 +75,7 @@ def draw_job(randomness: Random, name: str, *, gpus: bool = False) -> JobSpec:
             cooldown_up_s=10.0,
             cooldown_down_s=30.0,
         ),
+        placement=() if gpus or randomness.random() < 0.7 else (NOT_IN_R1,),
         restart=Restart(backoff_s=0.5, backoff_max_s=20.0, healthy_after_s=log_uniform(randomness, 5.0, 60.0)),
         unreachable_replace_after_s=log_uniform(randomness, 2.0, 40.0),
         until=Until.END if randomness.random() < 0.3 else Until.FOREVER,
@@ -168,11 +174,6 @@ class People:
             return False
         job = scheduler.view.find_job(text.removeprefix("submit "))
         return job is not None and job.goal is Goal.RUN and not job.state.leaving
-
-
-def wanted_workers(specs: Iterable[JobSpec]) -> int:
-    """The most workers that all jobs may have together."""
-    return sum(spec.workers.max for spec in specs)
 
 
 def _nothing() -> None:

@@ -41,11 +41,12 @@ from headgate.testing.shard_log import ShardLogs
 from headgate.testing.shard_rules import OnceOnly, OneFramework, OneOwner
 from headgate.testing.source import Source
 from headgate.testing.stored_records import StoredRecords
+from headgate.testing.target_rules import RightOneKilled, WhereItMay
 from headgate.testing.timeline import BEGIN, Timeline
 from headgate.testing.town import Town
 from headgate.testing.trace import Trace
 from headgate.testing.weathered_store import StoreRoom
-from headgate.testing.workload import RATE_PER_S, People, draw_agents, draw_job, draw_source, wanted_workers
+from headgate.testing.workload import RATE_PER_S, People, draw_agents, draw_job, draw_source
 
 HEARTBEAT_S: Final = 5.0
 SETTLED_S: Final = 3.0
@@ -61,6 +62,8 @@ RULES: Final[tuple[type[Rule], ...]] = (
     Reconciled,
     SavedBeforeAcknowledged,
     BackoffKept,
+    WhereItMay,
+    RightOneKilled,
     NothingHoarded,
     NoMoreThanWished,
     OneOwner,
@@ -118,11 +121,7 @@ class World:
                 heartbeat_interval=HEARTBEAT_S,
                 offer_timeout=workload.uniform(0.5, 10.0) if expire else None,
             ),
-            draw_agents(
-                workload,
-                wanted_workers(specs),
-                sum(spec.workers.max for spec in specs if spec.worker.gpus_m),
-            ),
+            draw_agents(workload, specs),
         )
         logs = ShardLogs(self.timeline, self.weather, lambda *entry: rules.see(Written(*entry)))
         self._containers = Containers(
