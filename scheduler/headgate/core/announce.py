@@ -1,7 +1,8 @@
 """What the master should know of us: roles, capabilities that are needed now, and which agents are of no use.
 
 The roles are those of our jobs.  With GPU_RESOURCES agents with GPUs are offered, and without it they are hidden; with
-REVOCABLE_RESOURCES offers hold what may be taken away again.  The fewer who see these the better.
+REVOCABLE_RESOURCES offers hold what may be taken away again, and with REGION_AWARE there are some of other regions.  The
+fewer who see these the better.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from headgate.core.attributes import REGION
 from headgate.core.ledger import Ledger
 from headgate.model.call import Framework, OfferConstraints
 from headgate.model.plan import Announce
 from headgate.model.snapshot import Announced, Snapshot
 
 GPU_RESOURCES: Final = "GPU_RESOURCES"
+REGION_AWARE: Final = "REGION_AWARE"
 REVOCABLE_RESOURCES: Final = "REVOCABLE_RESOURCES"
 _DOUBLINGS_MAX: Final = 6
 
@@ -28,9 +31,17 @@ def live_roles(ledger: Ledger, framework: Framework) -> tuple[str, ...]:
 
 
 def announcement(
-    ledger: Ledger, constraints: OfferConstraints, pending: Iterable[str], snapshot: Snapshot, due: list[float]
+    ledger: Ledger,
+    constraints: OfferConstraints,
+    pending: Iterable[str],
+    snapshot: Snapshot,
+    due: list[float],
+    *,
+    gpus: bool,
 ) -> tuple[Announce, ...]:
     """The change to announce, if there is one.  `pending` are the roles that want offers, which `constraints` are for.
+
+    `gpus`: agents with GPUs are of use to work that wants none, too.
 
     A role that wants none keeps the constraints it has: they do no harm until it wants some.  A change that the master
     has refused is tried again after longer and longer waits.
@@ -39,7 +50,7 @@ def announcement(
     told = snapshot.announced or Announced(
         roles=tuple(sorted(framework.roles)), capabilities=tuple(sorted(framework.capabilities))
     )
-    wanted = _wanted(ledger, constraints, frozenset(pending), told, snapshot)
+    wanted = _wanted(ledger, constraints, frozenset(pending), told, snapshot, gpus=gpus)
     if wanted == replace(told, tried_at=None, refusals=0):
         return ()
     allowed_at = 0.0
@@ -58,13 +69,20 @@ def announcement(
 
 
 def _wanted(
-    ledger: Ledger, constraints: OfferConstraints, pending: frozenset[str], told: Announced, snapshot: Snapshot
+    ledger: Ledger,
+    constraints: OfferConstraints,
+    pending: frozenset[str],
+    told: Announced,
+    snapshot: Snapshot,
+    *,
+    gpus: bool,
 ) -> Announced:
     framework = snapshot.settings.framework
     roles = live_roles(ledger, framework)
     specs = [job.spec for job in ledger.jobs.values() if not job.state.over]
     extra = [
-        *([GPU_RESOURCES] if any(spec.worker.gpus_m for spec in specs) else []),
+        *([GPU_RESOURCES] if gpus or any(spec.worker.gpus_m for spec in specs) else []),
+        *([REGION_AWARE] if any(each.attribute == REGION for spec in specs for each in spec.placement) else []),
         *([REVOCABLE_RESOURCES] if any(spec.revocable for spec in specs) else []),
     ]
     kept = {role: each for role, each in told.constraints.items() if role in roles and role not in pending}

@@ -24,9 +24,10 @@ from headgate.core.offer_constraints import constraints_of
 from headgate.core.place import Placed, Want, may_help
 from headgate.core.placing.fleet import Fleet
 from headgate.core.placing.gang import take_turns
+from headgate.core.placing.inventory import gpu_agents, needs_gpu_agents, remember_gpus
 from headgate.core.pool import Pool, pools_of
 from headgate.core.reservations import GIVE_BACK, given_back, held_by, hosts_of_interest, settle_reservations
-from headgate.core.surroundings import Scene, gpu_agents, known_fleet
+from headgate.core.surroundings import Scene, known_fleet
 from headgate.model.ids import AgentId, Attempt, JobName, OfferId
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
@@ -60,6 +61,7 @@ def use_offers(
 
     `open_gate`: launches may go out.
     """
+    remember_gpus(ledger, snapshot)
     sure = [offer for offer_id, offer in snapshot.offers.items() if offer_id not in snapshot.doubtful]
     fleet = known_fleet(pools_of(sure, snapshot.agents, gpu_agents(ledger)), ledger, snapshot)
     scene = Scene(fleet, ledger, snapshot)
@@ -88,7 +90,7 @@ def use_offers(
     return OfferOutcome(
         fleet=fleet,
         gathered=Counter(each.spec.name for each in gathered),
-        announce=_announce(ledger, wants, outcomes, needs, snapshot, due),
+        announce=_announce(ledger, wants, outcomes, needs, fleet, snapshot, due),
         needs=needs,
         flows=_flows(ledger, needs, snapshot, due),
         places=places,
@@ -170,6 +172,7 @@ def _announce(
     wants: Sequence[Want],
     outcomes: Mapping[JobName, JobOutcome],
     needs: Mapping[str, frozenset[str]],
+    fleet: Fleet,
     snapshot: Snapshot,
     due: list[float],
 ) -> tuple[Announce, ...]:
@@ -181,7 +184,8 @@ def _announce(
     later = [ledger.jobs[name].spec for name, outcome in sorted(outcomes.items()) if outcome.difference.later]
     constraints = constraints_of([*anywhere, *later], hosts_of_interest(ledger, waiting))
     pending = {*needs, *(spec.role for spec in later)}
-    return announcement(ledger, constraints, pending, snapshot, due)
+    gpus = needs_gpu_agents(wants, fleet, snapshot, due)
+    return announcement(ledger, constraints, pending, snapshot, due, gpus=gpus)
 
 
 def _soon(ledger: Ledger, outcomes: Mapping[JobName, JobOutcome], scene: Scene, snapshot: Snapshot) -> list[Want]:

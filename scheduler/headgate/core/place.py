@@ -28,13 +28,15 @@ from headgate.model.resources import Request, Resources
 class Want:
     """The workers of one job to start, lowest number first, and where its others are.
 
-    `counts`: those by attribute value (`placement.tally`); `homes`: by agent.  `gang`: all of them, or none.
+    `since`: the first of them has been wanted for so long.  `counts`: the others by attribute value
+    (`placement.tally`); `homes`: by agent.  `gang`: all of them, or none.
     """
 
     spec: JobSpec
     submission: int
     workers: tuple[int, ...]
     around: Surroundings
+    since: float | None = None
     counts: Mapping[str, Counter[str]] = field(default_factory=dict)
     homes: Mapping[AgentId, int] = field(default_factory=dict)
     gang: bool = False

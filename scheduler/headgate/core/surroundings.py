@@ -14,6 +14,7 @@ from headgate.core.placement import tally
 from headgate.core.placing.checks import avoided, could_ever_run, maintained
 from headgate.core.placing.fleet import Fleet
 from headgate.core.placing.gang import is_gang
+from headgate.core.placing.inventory import gpu_agents
 from headgate.core.pool import Pool, remembered_pool
 from headgate.model.ids import AgentId, JobName
 from headgate.model.job import JobSpec, Operator
@@ -28,11 +29,6 @@ def known_fleet(offered: Sequence[Pool], ledger: Ledger, snapshot: Snapshot) -> 
     gpus = gpu_agents(ledger)
     remembered = [remembered_pool(agent, gpus) for agent in snapshot.agents.values() if agent.agent_id not in in_hand]
     return Fleet([*offered, *remembered], list(ledger.tasks.values()))
-
-
-def gpu_agents(ledger: Ledger) -> frozenset[AgentId]:
-    """Agents that are on record as having GPUs."""
-    return frozenset(agent.agent_id for agent in ledger.agents.values() if agent.gpus_seen_at is not None)
 
 
 class Scene:
@@ -77,12 +73,14 @@ class Scene:
     def want(self, job: JobRecord, workers: Sequence[int]) -> Want:
         """The job's wish for these workers."""
         spec, tasks = job.spec, self._ledger.tasks_of(job.name)
-        since = [self._ledger.worker(job.name, number).wanted_since for number in workers]
+        waited = [self._ledger.worker(job.name, number).wanted_since for number in workers]
+        since = min((at for at in waited if at is not None), default=None)
         return Want(
             spec=spec,
             submission=job.submission,
             workers=tuple(workers),
-            around=self.around(spec, min((at for at in since if at is not None), default=None)),
+            around=self.around(spec, since),
+            since=since,
             counts=tally(spec.placement, [task.places for task in tasks]),
             homes=Counter(task.agent_id for task in tasks),
             gang=is_gang(self._ledger, job.name),
