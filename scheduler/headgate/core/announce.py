@@ -1,7 +1,7 @@
 """What the master should know of us: roles, capabilities that are needed now, and which agents are of no use.
 
 The roles are those of our jobs.  With GPU_RESOURCES agents with GPUs are offered, and without it they are hidden; with
-REVOCABLE_RESOURCES offers hold what may be taken away again, and with REGION_AWARE there are some of other regions.  The
+REVOCABLE_RESOURCES offers hold what may be taken away again, with REGION_AWARE there are some of other regions.  The
 fewer who see these the better.
 """
 
