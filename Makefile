@@ -27,7 +27,8 @@ $(VENV)/.demo: $(VENV)/.pip setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.demo tests/stand_ins/http-parser/pyproject.toml
 	@echo "Adding what tests and checks need …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,pymesos]' ./tests/stand_ins/http-parser
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,pymesos]' \
+		./tests/stand_ins/http-parser
 	@touch $@
 
 setup: $(VENV)/.dev ## virtual environment with everything pinned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 Json: TypeAlias = "dict[str, Any]"
 
@@ -15,8 +15,10 @@ class Dict(dict[str, Any]):
     `task.container.type = 'MESOS'` makes both levels.
     """
 
+    _outer: ClassVar[tuple[Dict, str] | None] = None
+    """Of one that is not in its place yet: the place."""
+
     def __init__(self, *given: Any, **items: Any) -> None:
-        object.__setattr__(self, "_outer", None)
         super().__init__()
         self.update(*given, **items)
 
@@ -41,10 +43,9 @@ class Dict(dict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, _attributed(value))
-        outer = object.__getattribute__(self, "_outer")
-        if outer is not None:
-            object.__setattr__(self, "_outer", None)
-            place, key = outer
+        if self._outer is not None:
+            place, key = self._outer
+            object.__delattr__(self, "_outer")
             place[key] = self
 
     def __missing__(self, name: str) -> Dict:

@@ -27,9 +27,10 @@ class MesosSchedulerDriver(LinkedDriver):
 
     `framework` is the FrameworkInfo, which gets its `id` here; with one in it, it is taken up again.  `master_uri` is
     `zk://…`, `host[:port]`, or several of these with commas, or a URL.  `failover` is for a callback that raises:
-    whether the framework stays then.  Beyond pymesos: `doors` for certificates and service accounts; `gpu_resources` False to
-    get no offers of agents with GPUs, which pymesos takes for everybody.  `timeout` has no meaning here: the driver
-    does not give up looking for a master.
+    whether the framework stays then.  `timeout` has no meaning here: the driver does not give up looking for a master.
+
+    Beyond pymesos: `doors` for certificates and service accounts; `gpu_resources` False to get no offers of agents with
+    GPUs, which pymesos takes for everybody.
 
     Every call raises `CallNotSent` without a subscription, and `CallRefused` if the master does not take it.
     """
