@@ -96,6 +96,7 @@ class Service:
         access = access_through(options.doors, self._clock)
         self._leader: Leader | None = None
         self._failover = True
+        self._told = ""
         self._settled: Final = threading.Event()
         self._ended: Final = threading.Event()
         self._stopping: Final = threading.Event()
@@ -250,7 +251,7 @@ class Service:
                 try:
                     lead = self._archive.election.lead(_ELECTED_S)
                     if lead is None:
-                        self._settled.set()
+                        self._stand_by()
                     else:
                         self._lead(lead)
                 except StoreUnavailable as problem:
@@ -265,11 +266,18 @@ class Service:
             self._settled.set()
             self._ended.set()
 
+    def _stand_by(self) -> None:
+        if (told := self._why_not_leading()) != self._told:
+            self._told = told
+            log.info("%s", told)
+        self._settled.set()
+
     def _lead(self, lead: Lead) -> None:
         leader = Leader(self._office, lead)
         leader.start()
         self._leader = leader
-        log.info("term begun: framework %s", leader.scheduler.framework_id or "not yet registered")
+        self._told = ""
+        log.info("leading, as framework %s", leader.scheduler.framework_id or "not yet registered")
         self._settled.set()
         try:
             self._tidy_bundles(leader)
@@ -278,8 +286,8 @@ class Service:
         finally:
             self._leader = None
             leader.stop(failover=self._failover)
-        if not self._stopping.is_set():
-            # Overtaken or elected anew: whoever stands before us goes first.
+        if lead.holds() and not self._stopping.is_set():
+            log.warning("elected and yet overtaken: another goes first")
             self._archive.election.resign()
             self._stopping.wait(_PAUSE_S)
 
@@ -330,7 +338,8 @@ def _own_names(options: Options) -> frozenset[str]:
 
 
 def _reachable(address: Address) -> str:
-    """The URL of an address; a wildcard is reached under the machine's name."""
+    """The URL of an address; a wildcard is reached under the name that Marathon gives, or the machine's own."""
     if address.host in ("0.0.0.0", "::"):
-        return f"http://{socket.getfqdn()}:{address.port}"
+        host = os.environ.get("HOST") if "MARATHON_APP_ID" in os.environ else None
+        return f"http://{host or socket.getfqdn()}:{address.port}"
     return f"http://{address}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Final
+
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
@@ -13,5 +16,5 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
+        """Seconds that never jump, and run on while the machine sleeps: who wakes up must know that it slept."""
+        return time.clock_gettime(_STEADY)

@@ -39,6 +39,7 @@ class ZkElection:
         self._clock: Final = clock
         self._folder: Final = f"{session.root}/candidates"
         self._name: str | None = None
+        self._left_behind: set[str] = set()
         self._url = ""
         self._leader: str | None = None
         self._lease: Lease | None = None
@@ -101,7 +102,9 @@ class ZkElection:
 
     def _look(self) -> None:
         asked_at = self._clock.monotonic()
-        candidates = in_order(self._session.children(self._folder, watch=self._awake.set))
+        candidates = in_order(self._session.children(self._folder, watch=self._on_change))
+        if self._sweep(candidates):
+            return
         mine = next((each for each in candidates if self._name is not None and each.startswith(self._name)), None)
         if mine is None:
             self._let_go("our candidacy is gone")
@@ -128,12 +131,20 @@ class ZkElection:
         name, self._name = self._name, None
         if name is None:
             return
+        self._left_behind.add(name)
         try:
-            for each in self._session.children(self._folder):
-                if each.startswith(name):
-                    self._session.delete(f"{self._folder}/{each}")
+            self._sweep(self._session.children(self._folder))
         except StoreUnavailable as problem:
-            log.warning("our candidacy ends with the session only: %s", problem)
+            log.warning("our candidacy ends with the session, if not before: %s", problem)
+
+    def _sweep(self, candidates: list[str]) -> bool:
+        """Delete candidacies that we gave up; whether there were any.  One left first would keep all from leading."""
+        found = [each for each in candidates if each.partition("_")[0] in self._left_behind]
+        for each in found:
+            self._session.delete(f"{self._folder}/{each}")
+        if found:
+            self._awake.set()
+        return bool(found)
 
     def _hold_until(self, until: float) -> None:
         self._leader = self._url
@@ -157,8 +168,11 @@ class ZkElection:
     def _has_news(self) -> bool:
         return self._lease is not None and self._lease is not self._given
 
+    def _on_change(self, _event: object) -> None:
+        self._awake.set()
+
     def _on_lost(self) -> None:
-        """The connection may come back to the same session, so what happens is found out by looking."""
+        # The connection may come back to the same session: what has become of us is found out by looking.
         self._awake.set()
 
     def _description(self) -> bytes:

@@ -117,11 +117,11 @@ class ZkSession:
                     acl = None if ours else OPEN_ACL_UNSAFE
                     self._client.create_async(node, b"", acl=acl).get(timeout=ANSWER_S)
 
-    def get(self, path: str, *, watch: Callable[[], None] | None = None) -> Node | None:
-        """A node; None if there is none.  `watch` is called once, from ZooKeeper's thread, when it has changed."""
+    def get(self, path: str) -> Node | None:
+        """A node; None if there is none."""
         with self._translated():
             try:
-                data, stat = self._client.get_async(path, watch=_watcher(watch)).get(timeout=ANSWER_S)
+                data, stat = self._client.get_async(path).get(timeout=ANSWER_S)
             except NoNodeError:
                 return None
             return _node(data, stat)
@@ -130,11 +130,14 @@ class ZkSession:
         """Many nodes at once, in the order given."""
         return [None if found is None else _node(*found) for found in self._pipelined(self._client.get_async, paths)]
 
-    def children(self, path: str, *, watch: Callable[[], None] | None = None) -> list[str]:
-        """The names of a node's children, sorted; none without the node."""
+    def children(self, path: str, *, watch: Callable[[object], None] | None = None) -> list[str]:
+        """The names of a node's children, sorted; none without the node.
+
+        `watch` is called once, from ZooKeeper's thread, when they have changed; the same one given again is one.
+        """
         with self._translated():
             try:
-                return sorted(self._client.get_children_async(path, watch=_watcher(watch)).get(timeout=ANSWER_S))
+                return sorted(self._client.get_children_async(path, watch=watch).get(timeout=ANSWER_S))
             except NoNodeError:
                 return []
 
@@ -233,7 +236,3 @@ def unique_name() -> str:
 
 def _node(data: bytes, stat: Any) -> Node:
     return Node(data, stat.version, stat.ctime / 1000)
-
-
-def _watcher(watch: Callable[[], None] | None) -> Callable[[Any], None] | None:
-    return None if watch is None else lambda _: watch()
