@@ -15,6 +15,7 @@ from typing import Final
 from headgate.apply import Saver, Sender
 from headgate.core.commands import carry_out
 from headgate.core.decide import decide
+from headgate.core.inquiry import agent_explanation, dry_run
 from headgate.core.intake import take_in
 from headgate.core.show import Told, show
 from headgate.core.world import World
@@ -23,7 +24,7 @@ from headgate.mailbox import Mailbox
 from headgate.model.call import Acknowledge, AcknowledgeOperation
 from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Resume, Scale, Submit
 from headgate.model.event import MasterEvent
-from headgate.model.ids import FrameworkId, JobName
+from headgate.model.ids import AgentId, FrameworkId, JobName
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
 from headgate.model.plan import Plan
@@ -31,6 +32,7 @@ from headgate.model.settings import Settings
 from headgate.model.snapshot import Snapshot
 from headgate.model.stored import loaded
 from headgate.model.view import View
+from headgate.model.waiting import AgentExplanation, DryRun, OfferFate
 from headgate.ports import Clock, Engine, Master, RecordStore
 from headgate.steady_time import SteadyTime
 
@@ -88,6 +90,7 @@ class Scheduler:
         self._last_tick_at = now
         self._wake_at: float | None = None
         self._view = View(at=now)
+        self._seen: tuple[Snapshot, Plan, Mapping[AgentId, OfferFate]] | None = None
         self._show(now)
 
     @property
@@ -99,6 +102,20 @@ class Scheduler:
     def view(self) -> View:
         """As of the last tick."""
         return self._view
+
+    def explain_agent(self, agent_id: AgentId) -> AgentExplanation | None:
+        """What became of an agent's last offers, and what jobs that wait lack there; None: no such agent is known.
+
+        From any thread.
+        """
+        if self._seen is None:
+            return None
+        snapshot, plan, fates = self._seen
+        return agent_explanation(agent_id, snapshot, plan, fates.get(agent_id))
+
+    def dry_run(self, spec: JobSpec) -> DryRun | None:
+        """What would become of a job if it were submitted now; None: nothing is known yet.  From any thread."""
+        return None if self._seen is None else dry_run(spec, *self._seen[:2])
 
     def deliver(self, event: MasterEvent) -> None:
         """Take an event of the master; it is dealt with in the next tick."""
@@ -275,6 +292,8 @@ class Scheduler:
         self._publish(snapshot, Plan(records=snapshot.records, strays=snapshot.strays))
 
     def _publish(self, snapshot: Snapshot, plan: Plan) -> None:
+        fates = dict(self._world.fates)
+        self._seen = (snapshot, plan, fates)
         self._view = show(
             snapshot,
             plan,
@@ -283,6 +302,7 @@ class Scheduler:
                 master=self._world.master,
                 last_reports=self._world.last_reports,
                 counted=self._world.counted,
+                fates=fates,
                 events=tuple(self._world.events),
             ),
         )

@@ -26,6 +26,7 @@ from headgate.model.view import (
     View,
     WorkerView,
 )
+from headgate.model.waiting import OfferFate
 from millstream.contract.report import AuditCounters, ShardReport
 
 LastReports = Mapping[tuple[JobName, int], Mapping[ShardId, tuple[ShardReport, float]]]
@@ -40,6 +41,7 @@ class Told:
     master: MasterView
     last_reports: LastReports = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
+    fates: Mapping[AgentId, OfferFate] = field(default_factory=dict)
     events: tuple[Note, ...] = ()
 
 
@@ -69,7 +71,7 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
             )
             for job in jobs
         ),
-        agents=_agents(snapshot, plan),
+        agents=_agents(snapshot, plan, told.fates),
         offers=OfferCounters(
             received=count["received"],
             accepted=count["accepted"],
@@ -241,7 +243,7 @@ def _worker(task: TaskRecord, shards: Sequence[ShardId], job: JobRecord, snapsho
     )
 
 
-def _agents(snapshot: Snapshot, plan: Plan) -> tuple[AgentView, ...]:
+def _agents(snapshot: Snapshot, plan: Plan, fates: Mapping[AgentId, OfferFate]) -> tuple[AgentView, ...]:
     tasks = Counter(task.agent_id for task in plan.records.tasks.values())
     troubled = [agent for _, agent in sorted(plan.records.agents.items()) if agent.failures]
     avoided: dict[AgentId, float] = {}
@@ -261,6 +263,7 @@ def _agents(snapshot: Snapshot, plan: Plan) -> tuple[AgentView, ...]:
             tasks=tasks[agent.agent_id],
             failures=len(plan.records.agents[agent.agent_id].failures) if agent.agent_id in plan.records.agents else 0,
             avoided_until=avoided.get(agent.agent_id),
+            fate=fates.get(agent.agent_id),
         )
         for _, agent in sorted(snapshot.agents.items())
     )

@@ -12,6 +12,7 @@ from typing import Final
 
 from headgate.core.ledger import Ledger
 from headgate.core.measure import Gauges
+from headgate.core.operations import PROBE
 from headgate.model.ids import AgentId, JobName, OfferId, OperationId, ShardId, TaskId
 from headgate.model.measurements import Heard
 from headgate.model.note import Note, NoteKind
@@ -21,6 +22,7 @@ from headgate.model.record import Records
 from headgate.model.settings import Settings
 from headgate.model.snapshot import AgentSeen, Announced, Link, RoleFlow, Sent, Snapshot
 from headgate.model.view import MasterView
+from headgate.model.waiting import OfferFate
 from millstream.contract.report import ShardReport
 
 EVENTS_MAX: Final = 500
@@ -39,6 +41,7 @@ class World:
         self.offers: dict[OfferId, Offer] = {}
         self.doubtful: set[OfferId] = set()
         self.agents: dict[AgentId, AgentSeen] = {}
+        self.fates: dict[AgentId, OfferFate] = {}
         self.heard: dict[TaskId, Heard] = {}
         self.gauges: dict[JobName, Gauges] = {}
         self.last_reports: dict[tuple[JobName, int], dict[ShardId, tuple[ShardReport, float]]] = {}
@@ -46,6 +49,7 @@ class World:
         self.strays: dict[TaskId, AgentId | None] = {}
         self.announced: Announced | None = None
         self.inverse_offers: dict[OfferId, InverseOffer] = {}
+        self.absent: set[AgentId] = set()
         self.unanswered: set[TaskId] = set()
         self.counted: Counter[str] = Counter()
         self.events: deque[Note] = deque(maxlen=EVENTS_MAX)
@@ -89,6 +93,7 @@ class World:
             strays=dict(self.strays),
             announced=self.announced,
             inverse_offers=dict(self.inverse_offers),
+            absent=frozenset(self.absent),
         )
 
     def adopt(self, plan: Plan, now: float) -> None:
@@ -121,10 +126,12 @@ class World:
         if isinstance(step, Place | Refuse):
             self.doubtful.update(offer_id for offer_id in step.offer_ids if offer_id in self.offers)
 
-    def _used(self, step: Place | Refuse) -> None:
+    def _used(self, step: Place | Refuse, fate: OfferFate | None = None) -> None:
         for offer_id in step.offer_ids:
-            self.offers.pop(offer_id, None)
+            offer = self.offers.pop(offer_id, None)
             self.doubtful.discard(offer_id)
+            if offer is not None and fate is not None:
+                self.fates[offer.agent_id] = fate
 
     def refused(self, step: Step) -> None:
         """The master answered the step with a refusal, as it would again."""
@@ -175,13 +182,14 @@ class World:
             case Assign():
                 self._assignments[TaskId(step.assignment.task_id)] = (step.assignment.version, now)
             case Place():
-                self._used(step)
+                tasks = tuple(start.attempt.task_id for start in step.starts)
+                self._used(step, OfferFate(at=now, reason=step.reason, tasks=tasks))
                 self.counted["accepted"] += len(step.offer_ids)
                 seen = self.agents.get(step.agent_id)
                 if seen is not None:
                     self.agents[step.agent_id] = replace(seen, offered=step.left, at=now)
             case Refuse():
-                self._used(step)
+                self._used(step, OfferFate(at=now, reason=step.reason, refuse_s=step.refuse_s))
                 self.counted["declined"] += len(step.offer_ids)
 
     def _performed_ask(self, step: Ask, now: float) -> None:
@@ -201,14 +209,18 @@ class World:
         for task_id in [each for each in self._kills if each not in tasks and each not in self.strays]:
             del self._kills[task_id]
         self.unanswered &= tasks.keys()
-        for operation_id in [each for each in self.asked_operations if each not in self.ledger.operations]:
+        probed = {OperationId(f"{PROBE}{each.agent_id}") for each in self.ledger.reservations.values()}
+        for operation_id in self.asked_operations.keys() - self.ledger.operations.keys() - probed:
             del self.asked_operations[operation_id]
+        self.absent &= {each.agent_id for each in self.ledger.reservations.values()}
         # The master tells of agents that are removed only to who is connected.
         long_ago = now - self.settings.patience.agent_forget_s
         busy = {task.agent_id for task in tasks.values()} | {offer.agent_id for offer in self.offers.values()}
         for agent_id in [seen.agent_id for seen in self.agents.values() if seen.at < long_ago]:
             if agent_id not in busy:
                 del self.agents[agent_id]
+        for agent_id in [agent_id for agent_id in self.fates if agent_id not in self.agents]:
+            del self.fates[agent_id]
         jobs = self.ledger.jobs
         for name in [name for name in self.gauges if name not in jobs or jobs[name].state.over]:
             del self.gauges[name]

@@ -15,7 +15,7 @@ from headgate.model.offer import FaultDomain
 from headgate.model.record import Goal, JobState
 from headgate.model.resources import Resources
 from headgate.model.task import Stage
-from headgate.model.waiting import Waiting
+from headgate.model.waiting import OfferFate, Waiting
 from millstream.contract.report import AuditCounters, CheckpointReport, ShardState
 
 
@@ -133,7 +133,7 @@ class JobView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """An agent as last offered.  `avoided_until`: too many tasks failed there lately."""
+    """An agent as last offered, and what became of that offer.  `avoided_until`: too many tasks failed there lately."""
 
     id: AgentId
     hostname: str
@@ -145,6 +145,7 @@ class AgentView:
     tasks: int = 0
     failures: int = 0
     avoided_until: float | None = None
+    fate: OfferFate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from headgate.model.ids import AgentId
+from headgate.model.ids import AgentId, JobName, TaskId
+from headgate.model.resources import Resources
 
 
 class VetoKind(Enum):
@@ -106,3 +107,63 @@ class Waiting:
     gathered: int | None = None
     held_until: float | None = None
     backoff_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferFate:
+    """What became of an agent's last offers: `tasks` were started on them, or they were refused for `refuse_s`."""
+
+    at: float
+    reason: str
+    tasks: tuple[TaskId, ...] = ()
+    refuse_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an agent, as last offered for `role`, has against one more worker of a job that waits; nothing: it fits."""
+
+    job: JobName
+    role: str
+    vetoes: tuple[Veto, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentExplanation:
+    """An agent as last offered: what was left free, what became of the offers, what jobs that wait lack there.
+
+    `in_hand`: there are offers of it that are not answered yet.
+    """
+
+    agent_id: AgentId
+    hostname: str
+    seen_at: float
+    free: Resources
+    in_hand: bool = False
+    fate: OfferFate | None = None
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryStart:
+    """A worker that would be started, and where."""
+
+    worker: int
+    agent_id: AgentId
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What would become of a job if it were submitted now, and every agent offered as it last was.
+
+    `waiting` is about the workers that would not be started; `text` says all of it.  `role_assumed`: the job's role has
+    not been offered anything yet; agents are taken to be offered to it as they are to others.
+    """
+
+    job: JobName
+    wished: int
+    text: str
+    starts: tuple[DryStart, ...] = ()
+    waiting: Waiting | None = None
+    role_assumed: bool = False
