@@ -6,13 +6,14 @@ Returns what is to be acknowledged once the effect is saved.  Events may come la
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from headgate.core.attempts import happen
 from headgate.core.causes import Cause, cause_of
 from headgate.core.hear import hear
 from headgate.core.ledger import Ledger, shortened
-from headgate.core.operations import agent_gone, hear_operation
+from headgate.core.operations import agent_gone, find_absence, hear_operation
 from headgate.core.task_machine import Effect, TaskEvent, move
 from headgate.core.world import World
 from headgate.errors import FrameworkRefused
@@ -37,7 +38,7 @@ from headgate.model.note import NoteKind
 from headgate.model.offer import InverseOffer, Offer
 from headgate.model.resources import Resources
 from headgate.model.snapshot import AgentSeen, Link, RoleFlow
-from headgate.model.status import TaskState, TaskStatus
+from headgate.model.status import OperationStatus, TaskState, TaskStatus
 from headgate.model.task import Stage
 from headgate.model.view import MasterView
 
@@ -54,8 +55,7 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
         case Disconnected():
             _disconnected(world, event.reason, now)
         case Offers():
-            for offer in event.offers:
-                _offered(world, offer, now)
+            _all_offered(world, event.offers, now)
         case Rescinded():
             world.doubtful.discard(event.offer_id)
             world.inverse_offers.pop(event.offer_id, None)
@@ -80,6 +80,7 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
         case Undecodable():
             world.say(now, NoteKind.PROBLEM, f"an event of the master cannot be read: {event.problem}")
         case OperationUpdate():
+            _presence(world, event.status)
             return hear_operation(world.ledger, event.status, world.settings.patience.operation_ask_s, now)
         case InverseOffers():
             for inverse in event.inverse_offers:
@@ -136,12 +137,21 @@ def _forget_connection(world: World) -> None:
     world.unanswered = set()
     world.inverse_offers.clear()
     world.asked_operations.clear()
+    world.absent.clear()
 
 
 def heeds_constraints(version: str | None) -> bool:
     """Whether a master of this version knows offer constraints: from 1.11 on."""
     found = re.match(r"(\d+)\.(\d+)", version or "")
     return found is not None and (int(found[1]), int(found[2])) >= (1, 11)
+
+
+def _presence(world: World, status: OperationStatus) -> None:
+    match find_absence(status):
+        case agent_id, True:
+            world.absent.add(agent_id)
+        case agent_id, False:
+            world.absent.discard(agent_id)
 
 
 def _asked_back(world: World, inverse: InverseOffer) -> None:
@@ -151,14 +161,23 @@ def _asked_back(world: World, inverse: InverseOffer) -> None:
         world.agents[inverse.agent_id] = replace(seen, unavailability=inverse.unavailability)
 
 
-def _offered(world: World, offer: Offer, now: float) -> None:
+def _all_offered(world: World, offers: Sequence[Offer], now: float) -> None:
+    """Once over all that is in hand, however many offers have come at once."""
+    world.offers.update((offer.id, offer) for offer in offers)
+    free: dict[tuple[AgentId, str], Resources] = {}
+    touched = {(offer.agent_id, offer.role) for offer in offers}
+    for offer in world.offers.values():
+        at = (offer.agent_id, offer.role)
+        if at in touched:
+            free[at] = free[at] + offer.resources if at in free else offer.resources
+    for offer in offers:
+        _offered(world, offer, free[offer.agent_id, offer.role], now)
+
+
+def _offered(world: World, offer: Offer, offered: Resources, now: float) -> None:
+    world.absent.discard(offer.agent_id)
     world.counted["received"] += 1
-    world.offers[offer.id] = offer
     before = world.agents.get(offer.agent_id)
-    offered = Resources()
-    for each in world.offers.values():
-        if (each.agent_id, each.role) == (offer.agent_id, offer.role):
-            offered += each.resources
     world.agents[offer.agent_id] = AgentSeen(
         agent_id=offer.agent_id,
         hostname=offer.hostname,
