@@ -12,7 +12,7 @@ from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Res
 from headgate.model.ids import JobName
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
-from headgate.model.record import Goal, JobRecord, JobState
+from headgate.model.record import Goal, JobRecord, JobState, ScalingMemory
 from headgate.model.stored import encoded
 
 _JOB_BYTES_MAX: Final = 256 * 1024
@@ -88,7 +88,7 @@ def _scale(ledger: Ledger, command: Scale, now: float) -> Receipt:
     elif not allowed.min <= command.workers <= allowed.max:
         raise BadJob((f"workers: {command.workers} is not within {allowed.min}…{allowed.max} of {job.name}",))
     else:
-        scaling = replace(job.scaling, pinned=True, changed_at=now, up_since=None, down_since=None, down_to=None)
+        scaling = ScalingMemory(pinned=True, changed_at=now)
         ledger.jobs[job.name] = replace(job, workers=command.workers, scaling=scaling)
         text = f"{command.workers} workers from now on (was {job.workers})"
     ledger.say(now, NoteKind.SCALED, f"asked for: {text}", job.name)

@@ -25,6 +25,7 @@ from headgate.model.record import JobRecord, JobState
 from headgate.model.snapshot import Snapshot
 from headgate.model.task import Stage, TaskRecord
 from headgate.model.view import ScalingView
+from millstream.contract.report import ShardState
 
 _MOVES_MAX: Final = 3
 """States a job may pass through in one decision: running, draining, completed."""
@@ -64,12 +65,25 @@ def _scale(ledger: Ledger, name: JobName, snapshot: Snapshot, frozen: str | None
     shards = [shard.id for shard in ledger.shards(name).values() if not shard.finished]
     loads = snapshot.loads.get(name, {})
     measuring = snapshot.settings.measuring.over(job.spec.scaling.window_s)
-    decision = decide_workers(job, shards, loads, measuring, snapshot.now, no_down=frozen)
+    no_down = frozen or _unsure(ledger, job, snapshot)
+    decision = decide_workers(job, shards, loads, measuring, snapshot.now, no_down=no_down)
     if decision.memory != job.scaling or decision.workers != job.workers:
         ledger.jobs[name] = replace(job, scaling=decision.memory, workers=decision.workers)
     if decision.workers != job.workers:
         ledger.say(snapshot.now, NoteKind.SCALED, decision.view.verdict, name)
     return decision
+
+
+def _unsure(ledger: Ledger, job: JobRecord, snapshot: Snapshot) -> str | None:
+    """Why fewer workers would be a guess now."""
+    for task in ledger.tasks_of(job.name):
+        if task.attempt.attempt < ledger.worker(job.name, task.worker).stale_below:
+            return "a restart is under way"
+        heard = snapshot.heard.get(task.id)
+        failed = [each.shard for each in heard.report.owned if each.state is ShardState.FAILED] if heard else []
+        if failed:
+            return f"shard {failed[0]} fails"
+    return None
 
 
 def _advance(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float], frozen: str | None) -> Difference:

@@ -7,9 +7,13 @@ they are asked:
 2. any shard without fresh and complete metrics: hold (a zero that was no measurement once scaled jobs down);
 3. up when the shards, packed for the highest utilisation, overflow the workers there are, for a sixth of the window on
    end, or at once when the backlog is worth three times the catch-up time; only if it clears the backlog sooner than
-   staying, and not while most workers wait for the sink;
+   staying, not while most workers wait for the sink, and not beyond a number that did not help before
+   (`scaling_effect`);
 4. down when fewer would do, for `cooldown_down_s` on end, to the most that was asked for in that time; never while
-   the backlog is worth a minute.
+   the backlog is worth a minute, a shard fails, a restart runs, or the cluster is in a disaster; by six tenths at most;
+5. steps get smaller when the direction changes again and again (`scaling_damping`).
+
+Shards that are stuck are left out of it all: more workers would not move them.
 """
 
 from __future__ import annotations
@@ -20,11 +24,21 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from headgate.core.demand import best_workers, fullest, go_s, stay_s
-from headgate.core.scaling_inputs import Incomplete, Inputs, complete_inputs, cores_per_worker
+from headgate.core.scaling_damping import damped_down, damped_up, remembered
+from headgate.core.scaling_effect import effect
+from headgate.core.scaling_inputs import (
+    DRAINING_S,
+    SINK_BOUND,
+    Incomplete,
+    Inputs,
+    complete_inputs,
+    cores_per_worker,
+    stuck_shards,
+)
 from headgate.model.ids import ShardId
 from headgate.model.job import JobSpec
 from headgate.model.measurements import ShardLoad
-from headgate.model.record import JobRecord, JobState, ScalingMemory
+from headgate.model.record import JobRecord, JobState, ScalingMemory, ScalingTrial
 from headgate.model.settings import Measuring
 from headgate.model.view import ScalingView
 
@@ -35,7 +49,6 @@ BACKLOG_S: Final = 60.0
 BAND_UP: Final = 0.15
 BAND_DOWN: Final = 0.3
 """The utilisation may be this much above, or below, the target before anything is done."""
-SINK_BOUND: Final = 0.3
 WORTH_IT: Final = 0.9
 
 
@@ -67,7 +80,11 @@ def decide_workers(
 ) -> ScalingDecision:
     """The policy's decision for a job whose unfinished shards are `shards`.  `no_down`: why it must not go down now."""
     spec = job.spec
-    found = complete_inputs(spec, shards, loads, measuring, now)
+    stuck = stuck_shards(shards, loads, measuring, now)
+    working = [shard for shard in shards if shard not in stuck]
+    found = complete_inputs(spec, working, loads, measuring, now)
+    if stuck and not working:
+        found = Incomplete(reason=f"no shard gets on: {', '.join(stuck[:3])}")
     inputs = () if isinstance(found, Incomplete) else found
     demands = {
         each.shard: each.demand(spec, utilization=spec.scaling.utilization, handover_s=spec.scaling.handover_s)
@@ -91,6 +108,7 @@ def decide_workers(
             best=best,
             demand_cores=round(sum(demands.values()), 4) if inputs else None,
             utilization=round(_utilization(job, inputs), 4) if inputs else None,
+            stuck_shards=stuck,
             hot_shard=hottest if hottest is not None and demands[hottest] > cores else None,
         ),
         demands=demands,
@@ -110,6 +128,14 @@ def _verdict(
     if isinstance(found, Incomplete) or best is None:
         reason = found.reason if isinstance(found, Incomplete) else "no shards are known"
         return _Verdict(workers=job.workers, memory=calm, text=f"held: {reason}")
+    calm, came_of_it = _tried(job, found, calm, now)
+    if came_of_it is not None:
+        return came_of_it
+    if calm.saturation is not None and best > calm.saturation.workers >= job.workers and calm.saturation.until > now:
+        best = calm.saturation.workers
+        if best == job.workers:
+            text = f"held at {job.workers}: more did not help, for {math.ceil(calm.saturation.until - now)} s more"
+            return _Verdict(workers=job.workers, memory=calm, text=text)
     if best > job.workers and _overflows(job, found):
         return _up(job, found, best, calm, now)
     if best < job.workers and no_down:
@@ -127,14 +153,54 @@ def _up(job: JobRecord, inputs: Sequence[Inputs], best: int, calm: ScalingMemory
     held = (
         _too_early(calm.changed_at, policy.cooldown_up_s, now)
         or _sink_bound(inputs)
+        or _on_trial(inputs, calm)
         or _not_worth_it(job, inputs, best)
         or (None if urgent or now - since >= ACTIVATION_SHARE * policy.window_s else "waiting to see whether it lasts")
     )
     if held:
         text = f"held at {job.workers} though {best} would carry it: {held}"
         return _Verdict(workers=job.workers, memory=replace(calm, up_since=since), text=text)
-    text = f"up from {job.workers} to {best}: {_load_text(inputs)}"
-    return _Verdict(workers=best, memory=replace(calm, changed_at=now), text=text)
+    target = best if urgent else damped_up(job.workers, best, calm.actions, now)
+    text = f"up from {job.workers} to {target}: {_load_text(inputs)}"
+    if target < best:
+        text += f"; {best} would carry it, but it has gone up and down too often"
+    trial = (
+        ScalingTrial(at=now, workers=job.workers, rate_per_s=sum(each.rate_per_s for each in inputs))
+        if _backlog_s(inputs) > DRAINING_S
+        else None
+    )
+    memory = replace(calm, changed_at=now, actions=remembered(calm.actions, now, up=True), trial=trial)
+    return _Verdict(workers=target, memory=memory, text=text)
+
+
+def _on_trial(inputs: Sequence[Inputs], calm: ScalingMemory) -> str | None:
+    """Whether the last workers added have not shown yet what they do: else each step would hide what became of it."""
+    if calm.trial is None or _backlog_s(inputs) <= DRAINING_S:
+        return None
+    return "the workers added last are given time to show what they do"
+
+
+def _tried(
+    job: JobRecord, inputs: Sequence[Inputs], calm: ScalingMemory, now: float
+) -> tuple[ScalingMemory, _Verdict | None]:
+    """What to remember of the last workers added, once that can be told, and the way back if there is one."""
+    trial, policy = calm.trial, job.spec.scaling
+    if trial is None or now - trial.at < policy.window_s + policy.handover_s:
+        return calm, None
+    came = effect(
+        trial,
+        job.workers,
+        sum(each.rate_per_s for each in inputs),
+        backlogged=_backlog_s(inputs) > DRAINING_S,
+        before=calm.saturation,
+        now=now,
+    )
+    memory = replace(calm, trial=None, saturation=came.saturation)
+    if came.back_to is None:
+        return memory, None
+    memory = replace(memory, changed_at=now, actions=remembered(calm.actions, now, up=False))
+    text = f"back from {job.workers} to {came.back_to}: {came.text}"
+    return memory, _Verdict(workers=came.back_to, memory=memory, text=text)
 
 
 def _down(job: JobRecord, inputs: Sequence[Inputs], best: int, calm: ScalingMemory, now: float) -> _Verdict:
@@ -154,8 +220,13 @@ def _down(job: JobRecord, inputs: Sequence[Inputs], best: int, calm: ScalingMemo
     if held:
         text = f"held at {job.workers}, {target} would do: {held}"
         return _Verdict(workers=job.workers, memory=replace(calm, down_since=since, down_to=target), text=text)
-    text = f"down from {job.workers} to {target}: {_load_text(inputs)}"
-    return _Verdict(workers=target, memory=replace(calm, changed_at=now), text=text)
+    gentle = damped_down(job.workers, target, calm.actions, now)
+    if gentle == job.workers:
+        text = f"held at {job.workers}, {target} would do: it has gone up and down too often within the hour"
+        return _Verdict(workers=job.workers, memory=replace(calm, down_since=since, down_to=target), text=text)
+    text = f"down from {job.workers} to {gentle}: {_load_text(inputs)}"
+    memory = replace(calm, changed_at=now, actions=remembered(calm.actions, now, up=False), trial=None)
+    return _Verdict(workers=gentle, memory=memory, text=text)
 
 
 def _overflows(job: JobRecord, inputs: Sequence[Inputs]) -> bool:

@@ -14,6 +14,10 @@ from headgate.model.settings import Measuring
 
 DRAINING_S: Final = 30.0
 """A backlog worth more than this keeps its worker as busy as it can be."""
+SINK_BOUND: Final = 0.3
+"""A shard that waits for the sink for more of its time than this is bound by it."""
+STUCK_S: Final = 50.0
+"""A shard with a backlog of which nothing is processed for so long, and for a window, is stuck."""
 HONEST_SHARE: Final = 0.87
 """A worker that drains a backlog and is busy for less of its time than this is held up by what busy time leaves out."""
 HONEST_SPAN_S: Final = 15.0
@@ -54,6 +58,26 @@ class Incomplete:
 def cores_per_worker(spec: JobSpec) -> float:
     """What one worker has."""
     return spec.worker.cpus_m / 1000
+
+
+def stuck_shards(
+    shards: Sequence[ShardId], loads: Mapping[ShardId, ShardLoad], measuring: Measuring, now: float
+) -> tuple[ShardId, ...]:
+    """Shards that have work waiting and an owner with fresh numbers, who does none of it; in the order of `shards`."""
+    wait_s = max(STUCK_S, measuring.window_s)
+
+    def stuck(load: ShardLoad | None) -> bool:
+        return (
+            load is not None
+            and load.owner is not None
+            and now - load.at <= measuring.fresh_s
+            and bool(load.backlog_records)
+            and load.blocked <= SINK_BOUND
+            and load.grown_at is not None
+            and now - load.grown_at >= wait_s
+        )
+
+    return tuple(shard for shard in shards if stuck(loads.get(shard)))
 
 
 def complete_inputs(

@@ -59,11 +59,38 @@ _LEAVING = _OVER | {JobState.PAUSING, JobState.PAUSED, JobState.DRAINING, JobSta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingAction:
+    """The policy changed the number of workers, up or down."""
+
+    at: float
+    up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingTrial:
+    """Workers were added to clear a backlog: what was processed per second before, by how many."""
+
+    at: float
+    workers: int
+    rate_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saturation:
+    """More than so many workers did not help, `times` in a row; until then there are no more."""
+
+    workers: int
+    until: float
+    times: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScalingMemory:
     """What the scaling policy remembers between its decisions.
 
     `up_since`/`down_since`: since when it would go up, or down, without a break; `down_to` is the highest number of
     workers it would have gone down to in that time.  `pinned`: a person set the number, the policy leaves it alone.
+    `actions` are its own changes of the last hour, oldest first.
     """
 
     changed_at: float | None = None
@@ -71,6 +98,9 @@ class ScalingMemory:
     down_since: float | None = None
     down_to: int | None = None
     pinned: bool = False
+    actions: tuple[ScalingAction, ...] = ()
+    trial: ScalingTrial | None = None
+    saturation: Saturation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,8 @@ class ScalingView:
     demand_cores: float | None = None
     utilization: float | None = None
     hot_shard: ShardId | None = None
+    stuck_shards: tuple[ShardId, ...] = ()
+    """With work waiting that is not done: more workers would not help them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from headgate.core.scaling import ScalingDecision, decide_workers
 from headgate.model.ids import JobName, ShardId, TaskId
 from headgate.model.job import JobSpec, Workers
 from headgate.model.measurements import ShardLoad
-from headgate.model.record import JobRecord, JobState, ScalingMemory
+from headgate.model.record import JobRecord, JobState, ScalingAction, ScalingMemory
 from headgate.model.settings import Measuring
 from headgate.model.view import JobView
 from millstream.contract.report import KnownShard, Report, ShardReport, ShardState
@@ -60,7 +60,7 @@ def test_up_after_it_has_lasted() -> None:
     assert "to see whether it lasts" in first.view.verdict
     then = decided(risen(), loads())
     assert then.workers == 4
-    assert then.memory == ScalingMemory(changed_at=NOW)
+    assert then.memory == ScalingMemory(changed_at=NOW, actions=(ScalingAction(at=NOW, up=True),))
     assert then.view.verdict == "up from 2 to 4: 2000 records/s arrive, 0 wait"
 
 
@@ -125,7 +125,7 @@ def test_going_that_takes_longer_than_staying_is_refused() -> None:
 
 
 def test_down_after_the_delay_to_the_most_that_was_asked_for() -> None:
-    """Each low reading is remembered with its number; the highest of them counts."""
+    """Each low reading is remembered with its number; the highest of them counts; by six tenths at most at a time."""
     job = replace(JOB, workers=6)
     low = loads(arrivals_per_s=60.0, rate_per_s=60.0)
     first = decided(job, low)
@@ -138,8 +138,9 @@ def test_down_after_the_delay_to_the_most_that_was_asked_for() -> None:
     third = decided(
         replace(job, scaling=second.memory), {k: replace(v, at=NOW + 120) for k, v in low.items()}, NOW + 120
     )
-    assert third.workers == 2
-    assert third.memory == ScalingMemory(changed_at=NOW + 120)
+    assert third.workers == 3
+    assert third.memory == ScalingMemory(changed_at=NOW + 120, actions=(ScalingAction(at=NOW + 120, up=False),))
+    assert third.view.verdict.startswith("down from 6 to 3")
 
 
 def test_never_down_while_there_is_backlog() -> None:
@@ -154,7 +155,7 @@ def test_never_down_while_there_is_backlog() -> None:
 
 def test_nothing_to_do_at_all_goes_down_to_the_least() -> None:
     """Idle is no utilisation within the band."""
-    job = replace(JOB, workers=5, scaling=ScalingMemory(down_since=NOW - 500, down_to=1))
+    job = replace(JOB, workers=2, scaling=ScalingMemory(down_since=NOW - 500, down_to=1))
     assert decided(job, loads(arrivals_per_s=0.0, rate_per_s=0.0)).workers == 1
 
 
