@@ -211,7 +211,7 @@ class Calamities:
             return None
         chance = self._weather.chance(Fault.WORKER_QUITS)
         victim, state = chance.choice(self._containers.workers), chance.choice(LAST_STATES)
-        victim.process.run(lambda: victim.quit(state))
+        victim.process.run(lambda: victim.say(state, "enough"))
         return f"{victim.task_id} says {state}"
 
     def _clock_steps(self) -> str | None:
@@ -247,4 +247,4 @@ class Calamities:
         role, cpus = chance.choice(self._roles), chance.randint(0, 3)
         if self._operators.limit(role, cpus) is None:
             return None
-        return f"{cpus} cpus for {role} for {self._later(Fault.QUOTA, self._operators.unlimit):.1f} s"
+        return f"{cpus} cpus for {role} for {self._later(Fault.QUOTA, self._operators.unlimit_all):.1f} s"

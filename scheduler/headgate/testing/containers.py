@@ -61,7 +61,10 @@ class _Door:
 
 
 class Containers:
-    """All containers of a cluster.  `settle` is to carry out what a call has caused."""
+    """All containers of a cluster.  `settle` is to carry out what a call has caused.
+
+    With `scripted` the workers say nothing of themselves until they are told to.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Containers:
         rate_per_s: float,
         trace: Trace,
         settle: Callable[[], None],
+        scripted: bool = False,
     ) -> None:
         self._timeline = timeline
         self._cluster = cluster
@@ -83,6 +87,7 @@ class Containers:
         self._rate_per_s = rate_per_s
         self._trace = trace
         self._settle = settle
+        self._scripted = scripted
         self._randomness = weather.randomness.child("containers")
         self._containers: dict[str, Container] = {}
         self._started = 0
@@ -111,8 +116,11 @@ class Containers:
                             worker.link.receive(output.event)
                         else:
                             worker.process.after(0.0, worker.link.broken)
-            case LinkVolumes() | RemoveVolume() | CheckTask():
-                raise AssertionError(f"workers have neither volumes nor checks: {output}")
+            case LinkVolumes() | RemoveVolume():
+                # Virtual workers keep no files.
+                pass
+            case CheckTask():
+                raise AssertionError(f"workers have no checks: {output}")
 
     def call(self, address: str, call: Json, answered: Answered) -> bool:
         """A call of the Executor API, at once if the agent runs; False: it is dead."""
@@ -182,6 +190,7 @@ class Containers:
                     rate_per_s=self._rate_per_s,
                     environment=order.environment,
                     name=container.executor_id,
+                    scripted=self._scripted,
                     exited=lambda status: self._exited(order.container_id, status),
                 )
             )

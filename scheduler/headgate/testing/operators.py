@@ -65,18 +65,23 @@ class Operators:
         self._quotas.add(role)
         return self._set_quota(role, {"cpus": {"value": cpus}})
 
-    def unlimit(self) -> None:
-        """Take back every quota."""
+    def unlimit(self, role: str) -> str | None:
+        """Let a role have as much as there is."""
+        self._quotas.discard(role)
+        return self._set_quota(role, {})
+
+    def unlimit_all(self) -> None:
+        """Take back every quota, as far as a master is there to hear of it."""
         for role in sorted(self._quotas):
-            if self._set_quota(role, {}) is not None:
-                self._quotas.discard(role)
+            if self.unlimit(role) is None:
+                self._quotas.add(role)
 
     def mend(self) -> None:
         """Everything as it was, as soon as the master lets us."""
         self._do("UPDATE_MAINTENANCE_SCHEDULE", {"schedule": {"windows": []}})
-        self.unlimit()
+        self.unlimit_all()
         self.reactivate()
-        if self._deactivated:
+        if self._deactivated or self._quotas:
             self._timeline.after(AGAIN_S, self.mend)
 
     def _put_out(self, address: str, kind: str, more: Json) -> str | None:

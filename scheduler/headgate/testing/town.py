@@ -53,6 +53,12 @@ class Town:
         agents = answer.body["get_agents"].get("agents", ())
         return next((each["agent_info"]["id"]["value"] for each in agents if each["pid"] == pid), None)
 
+    def add(self, settings: AgentSettings) -> None:
+        """One more agent begins."""
+        self._agents[settings.address] = settings
+        self.cluster.add_agent(Agent(settings, self._chance()), self._timeline.now())
+        self.settle()
+
     def open(self) -> None:
         """Start the agents."""
         for settings in self._agents.values():

@@ -61,6 +61,8 @@ class Place:
     name: str
     exited: Callable[[int], None]
     """Told the wait status, once."""
+    scripted: bool = False
+    """It says nothing of its task until it is told to."""
 
 
 class VirtualWorker:
@@ -116,13 +118,22 @@ class VirtualWorker:
             self.link.close()
             self._place.exited(status)
 
-    def quit(self, state: str) -> None:
-        """Say that the task has ended, unasked, and end; not if it is about to end anyway, or has not begun."""
-        if self._life in (Life.STARTING, Life.RUNNING):
+    def say(self, state: str, message: str | None = None) -> None:
+        """Report a state of the task, unasked: it runs, and goes on by itself from there; or it has ended.
+
+        Nothing happens if it is about to end anyway, or has not begun.
+        """
+        if self._life not in (Life.STARTING, Life.RUNNING):
+            return
+        if state == "TASK_RUNNING":
+            self._loaded()
+        elif state == "TASK_STARTING":
+            self.link.update(self._task_id, state, message=message)
+        else:
             self._abandon()
             self._wanted = {}
             self._life = Life.LAST_WORD
-            self._last_word = self.link.update(self._task_id, state, message="enough")
+            self._last_word = self.link.update(self._task_id, state, message=message)
 
     # ---- what comes in
 
@@ -146,6 +157,8 @@ class VirtualWorker:
         self._task_id = task["task_id"]["value"]
         assert self._spec.task_id == self._task_id, task
         self._life = Life.STARTING
+        if self._place.scripted:
+            return
         self.link.update(self._task_id, "TASK_STARTING")
         self.process.after(self._randomness.uniform(*LOAD_S), self._loaded)
 
