@@ -12,7 +12,7 @@ Pure: equal snapshots give equal plans.  Everything is walked in the order of su
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from headgate.core import words
@@ -23,8 +23,11 @@ from headgate.core.offer_stage import OfferOutcome, use_offers
 from headgate.core.operations import operation_questions
 from headgate.core.placing.gang import held_until
 from headgate.core.placing.judgement import judgement
+from headgate.core.presence import probes
 from headgate.core.ramp import ramped
 from headgate.core.reconcile import questions, reconciled
+from headgate.core.reservations import why_wait
+from headgate.core.revocable_stage import why_extra_waits
 from headgate.core.surroundings import Scene, known_fleet
 from headgate.core.tidy import tidy
 from headgate.core.watch import watch
@@ -34,6 +37,7 @@ from headgate.model.plan import Plan, Step
 from headgate.model.record import JobRecord
 from headgate.model.settings import Settings
 from headgate.model.snapshot import Snapshot
+from headgate.model.task import WorkerRecord
 from headgate.model.waiting import Waiting
 
 _NOTED_AFTER_S = 5.0
@@ -60,6 +64,7 @@ def decide(snapshot: Snapshot) -> Plan:
         *offers.announce,
         *questions(ledger, snapshot, due),
         *operation_questions(ledger, snapshot, due),
+        *probes(ledger, snapshot, due),
         *offers.flows,
         *words.kills(ledger, snapshot, strays, due, open_gate=open_gate, frozen=frozen),
         *words.assignments(ledger, snapshot, due),
@@ -130,7 +135,7 @@ def _explained(
             missing,
             judged,
             offers=len(snapshot.offers),
-            gate=stopped,
+            gate=stopped or _special(ledger, job, missing, snapshot.now),
             now=snapshot.now,
             gathered=offers.gathered.get(job.name),
             held_until=held_until(job.gang, patience),
@@ -144,6 +149,11 @@ def _explained(
 def _held_text(outcome: JobOutcome, frozen: str | None) -> str:
     text = f"{len(outcome.difference.held)} launches wait for those on their way"
     return f"{text}; {frozen}" if frozen else text
+
+
+def _special(ledger: Ledger, job: JobRecord, missing: Sequence[WorkerRecord], now: float) -> str | None:
+    """Why workers wait that want no plain resources."""
+    return why_wait(ledger, job.spec, missing, now) or why_extra_waits(job.spec, [slot.worker for slot in missing])
 
 
 def _note(ledger: Ledger, job: JobRecord, waiting: Waiting, now: float, due: list[float]) -> None:

@@ -13,7 +13,8 @@ from headgate.core.attempts import happen
 from headgate.core.causes import Cause, cause_of
 from headgate.core.hear import hear
 from headgate.core.ledger import Ledger, shortened
-from headgate.core.operations import agent_gone, find_absence, hear_operation
+from headgate.core.operations import agent_gone, hear_operation
+from headgate.core.presence import find_presence
 from headgate.core.task_machine import Effect, TaskEvent, move
 from headgate.core.world import World
 from headgate.errors import FrameworkRefused
@@ -38,7 +39,7 @@ from headgate.model.note import NoteKind
 from headgate.model.offer import InverseOffer, Offer
 from headgate.model.resources import Resources
 from headgate.model.snapshot import AgentSeen, Link, RoleFlow
-from headgate.model.status import OperationStatus, TaskState, TaskStatus
+from headgate.model.status import TaskState, TaskStatus
 from headgate.model.task import Stage
 from headgate.model.view import MasterView
 
@@ -80,7 +81,6 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
         case Undecodable():
             world.say(now, NoteKind.PROBLEM, f"an event of the master cannot be read: {event.problem}")
         case OperationUpdate():
-            _presence(world, event.status)
             return hear_operation(world.ledger, event.status, world.settings.patience.operation_ask_s, now)
         case InverseOffers():
             for inverse in event.inverse_offers:
@@ -137,6 +137,7 @@ def _forget_connection(world: World) -> None:
     world.unanswered = set()
     world.inverse_offers.clear()
     world.asked_operations.clear()
+    world.probed.clear()
     world.absent.clear()
 
 
@@ -144,14 +145,6 @@ def heeds_constraints(version: str | None) -> bool:
     """Whether a master of this version knows offer constraints: from 1.11 on."""
     found = re.match(r"(\d+)\.(\d+)", version or "")
     return found is not None and (int(found[1]), int(found[2])) >= (1, 11)
-
-
-def _presence(world: World, status: OperationStatus) -> None:
-    match find_absence(status):
-        case agent_id, True:
-            world.absent.add(agent_id)
-        case agent_id, False:
-            world.absent.discard(agent_id)
 
 
 def _asked_back(world: World, inverse: InverseOffer) -> None:
@@ -201,6 +194,11 @@ def _updated(world: World, status: TaskStatus, now: float) -> Acknowledge | None
         world.say(now, NoteKind.PROBLEM, f"{status.task_id}: {status_text(status)}; it is left as it is")
     else:
         _task_event(world, status.task_id, status.agent_id, cause, status_text(status), now)
+    match find_presence(status):
+        case agent_id, True:
+            world.absent.discard(agent_id)
+        case agent_id, False:
+            world.absent.add(agent_id)
     if status.state is TaskState.GONE_BY_OPERATOR and status.agent_id is not None:
         agent_gone(world.ledger, status.agent_id, now)
     if not status.uuid or status.agent_id is None:

@@ -85,7 +85,7 @@ def use_offers(
     used = {offer_id for place in places for offer_id in place.offer_ids}
     used.update(offer_id for each in gathered for offer_id in each.pool.offer_ids)
     left = [pool for pool in fleet.pools if pool.offer_ids and not used & set(pool.offer_ids)]
-    needs = _needs(ledger, wants)
+    needs = _needs(ledger, wants, snapshot.absent)
     helpful = _helpful([*wants, *_soon(ledger, outcomes, scene, snapshot)], fleet) | filled.brief
     return OfferOutcome(
         fleet=fleet,
@@ -241,8 +241,8 @@ def _refusals(
     return tuple(found)
 
 
-def _needs(ledger: Ledger, wants: Sequence[Want]) -> Mapping[str, frozenset[str]]:
-    needs: dict[str, frozenset[str]] = dict(given_back(ledger))
+def _needs(ledger: Ledger, wants: Sequence[Want], absent: AbstractSet[AgentId]) -> Mapping[str, frozenset[str]]:
+    needs = given_back(ledger, absent)
     for want in wants:
         needs[want.spec.role] = needs.get(want.spec.role, frozenset()) | {_need(want.spec, want.submission)}
     return needs

@@ -47,10 +47,12 @@ def hear_operation(ledger: Ledger, status: OperationStatus, ask_s: float, now: f
 
     An operation younger than `ask_s` is not believed to be unknown: the answer may have overtaken the ACCEPT.
     """
+    state = _state(status)
+    if state is OperationState.GONE_BY_OPERATOR and status.agent_id is not None:
+        agent_gone(ledger, status.agent_id, now)
     if status.operation_id is None:
         return None
     operation = ledger.operations.get(OperationId(status.operation_id))
-    state = _state(status)
     if operation is not None:
         young = state is OperationState.UNKNOWN and operation.sent_at + ask_s > now
         end = None if young else END_OF.get(state)

@@ -13,7 +13,7 @@ from typing import Final
 
 from headgate.core.ledger import Ledger
 from headgate.core.operations import free, open_operations
-from headgate.model.ids import JobName, ReservationId
+from headgate.model.ids import AgentId, JobName, ReservationId
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
 from headgate.model.operation import Hold, ReservationRecord
@@ -63,11 +63,14 @@ def settle_reservations(ledger: Ledger, snapshot: Snapshot, due: list[float]) ->
                 free(ledger, record, why, now)
 
 
-def given_back(ledger: Ledger) -> dict[str, frozenset[str]]:
-    """By role, what is still to be given back, as needs: offers of the role have to flow until it is."""
+def given_back(ledger: Ledger, absent: AbstractSet[AgentId]) -> dict[str, frozenset[str]]:
+    """By role, what is still to be given back, as needs: offers of the role have to flow until it is.
+
+    What is on agents that are away has to wait for them.
+    """
     found: dict[str, set[str]] = {}
     for record in ledger.reservations.values():
-        if record.hold is Hold.FREEING and not open_operations(ledger, record.id):
+        if record.hold is Hold.FREEING and record.agent_id not in absent and not open_operations(ledger, record.id):
             found.setdefault(record.role, set()).add(f"{GIVE_BACK}{record.id} on {record.hostname}")
     return {role: frozenset(needs) for role, needs in found.items()}
 

@@ -35,6 +35,13 @@ def is_extra(spec: JobSpec, worker: int) -> bool:
     return spec.revocable and worker >= spec.workers.min
 
 
+def why_extra_waits(spec: JobSpec, workers: Iterable[int]) -> str | None:
+    """What to say of workers that all wait for revocable resources; None: they wait for something else."""
+    if not all(is_extra(spec, worker) for worker in workers):
+        return None
+    return f"runs on revocable resources only, and none fit now; those up to {spec.workers.min} need none"
+
+
 def place_extra(wants: Sequence[Want], fleet: Fleet, offers: Iterable[Offer]) -> Extra:
     """Place the workers in `wants`, all of them extra ones, job by job; the fleet has what is left of the plain."""
     if not wants:

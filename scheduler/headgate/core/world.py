@@ -12,7 +12,6 @@ from typing import Final
 
 from headgate.core.ledger import Ledger
 from headgate.core.measure import Gauges
-from headgate.core.operations import PROBE
 from headgate.model.ids import AgentId, JobName, OfferId, OperationId, ShardId, TaskId
 from headgate.model.measurements import Heard
 from headgate.model.note import Note, NoteKind
@@ -58,6 +57,7 @@ class World:
         self._assignments: dict[TaskId, tuple[int, float]] = {}
         self._kills: dict[TaskId, float] = {}
         self._asked: dict[TaskId, float] = {}
+        self.probed: dict[AgentId, float] = {}
         self.asked_operations: dict[OperationId, tuple[int, float]] = {}
 
     def snapshot(self, now: float) -> Snapshot:
@@ -88,6 +88,7 @@ class World:
                 assignments=dict(self._assignments),
                 kills=dict(self._kills),
                 asked=dict(self._asked),
+                probes=dict(self.probed),
                 operations=dict(self.asked_operations),
             ),
             strays=dict(self.strays),
@@ -195,6 +196,8 @@ class World:
     def _performed_ask(self, step: Ask, now: float) -> None:
         if not step.tasks:
             self.link = replace(self.link, reconciled_all_at=now)
+        elif step.probe:
+            self.probed.update((agent_id, now) for _, agent_id in step.tasks if agent_id is not None)
         elif step.gate:
             self.link = replace(self.link, asked=self.link.asked + 1, asked_at=now)
         else:
@@ -209,10 +212,12 @@ class World:
         for task_id in [each for each in self._kills if each not in tasks and each not in self.strays]:
             del self._kills[task_id]
         self.unanswered &= tasks.keys()
-        probed = {OperationId(f"{PROBE}{each.agent_id}") for each in self.ledger.reservations.values()}
-        for operation_id in self.asked_operations.keys() - self.ledger.operations.keys() - probed:
+        for operation_id in self.asked_operations.keys() - self.ledger.operations.keys():
             del self.asked_operations[operation_id]
-        self.absent &= {each.agent_id for each in self.ledger.reservations.values()}
+        holding = {each.agent_id for each in self.ledger.reservations.values()}
+        for agent_id in self.probed.keys() - holding:
+            del self.probed[agent_id]
+        self.absent &= holding
         # The master tells of agents that are removed only to who is connected.
         long_ago = now - self.settings.patience.agent_forget_s
         busy = {task.agent_id for task in tasks.values()} | {offer.agent_id for offer in self.offers.values()}

@@ -82,11 +82,15 @@ class Assign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Reconcile: these tasks, or all when none is named.  `gate`: a round of those asked after a subscription."""
+    """Reconcile: these tasks, or all when none is named.
+
+    `gate`: a round of those asked after a subscription.  `probe`: it is their agents that are asked about.
+    """
 
     tasks: tuple[tuple[TaskId, AgentId | None], ...]
     reason: str
     gate: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

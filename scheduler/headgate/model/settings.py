@@ -54,6 +54,8 @@ class Patience:
     """An operation that is silent is asked about after this, and again after twice as long; the master may answer
     sooner than it has taken in the ACCEPT, so not before."""
     operation_ask_max_s: float = 600.0
+    probe_s: float = 60.0
+    """How often it is asked whether an agent is there that has a reservation to give back."""
     reservation_forget_s: float = 14 * 86400.0
     """A reservation to give back on an agent that is not offered for this long is forgotten; so does Mesos with agents
     it cannot reach."""

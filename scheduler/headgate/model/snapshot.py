@@ -85,6 +85,8 @@ class Sent:
     """Version and instant."""
     kills: Mapping[TaskId, float] = field(default_factory=dict)
     asked: Mapping[TaskId, float] = field(default_factory=dict)
+    probes: Mapping[AgentId, float] = field(default_factory=dict)
+    """When it was asked whether an agent is there."""
     operations: Mapping[OperationId, tuple[int, float]] = field(default_factory=dict)
     """How often an operation was asked about since we subscribed, and when last."""
 
@@ -116,3 +118,5 @@ class Snapshot:
     announced: Announced | None = None
     """None: as in the settings."""
     inverse_offers: Mapping[OfferId, InverseOffer] = field(default_factory=dict)
+    absent: frozenset[AgentId] = frozenset()
+    """Agents that the master could not reach when it was asked last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 from headgate.model.call import Accept, Acknowledge, Decline, Launch, Reconcile
@@ -50,19 +51,39 @@ class WithinOffers:
                 raise Violation("WithinOffers", f"the master found fault with {status.task_id}: {status.message}")
 
     def _accept(self, mine: dict[OfferId, Offer], call: Accept) -> None:
-        offered, taken, agents = Resources(), Resources(), set()
+        offered, taken, agents, held = Resources(), Resources(), set(), {each.id for each in call.reserve}
         for offer_id in call.offer_ids:
             offer = mine.pop(offer_id, None)
             if offer is None:
                 raise Violation("WithinOffers", f"offer {offer_id} is not ours (any more)")
             offered += offer.resources
             agents.add(offer.agent_id)
+            held |= {each.id for each in offer.reserved}
         for launch in call.launches:
             if agents != {launch.agent_id}:
                 raise Violation("WithinOffers", f"{launch.task_id} is for {launch.agent_id}, the offers for {agents}")
-            taken += launch.resources
+            taken += _plain(launch)
+            if launch.reservation is not None and launch.reservation not in held:
+                raise Violation("WithinOffers", f"{launch.task_id} uses {launch.reservation}, which is not offered")
+        for each in call.reserve:
+            taken += each.resources
+        for freed in call.unreserve:
+            if freed.id not in held:
+                raise Violation("WithinOffers", f"{freed.id} is given back, and is not offered")
         if not _within(taken, offered):
             raise Violation("WithinOffers", f"{taken} of {offered} for {_names(call)}")
+
+
+def _plain(launch: Launch) -> Resources:
+    """What the launch takes of plain resources."""
+    if launch.reservation is not None:
+        return Resources(ports=launch.resources.ports)
+    taken = launch.resources
+    return replace(
+        taken,
+        cpus_m=0 if "cpus" in launch.revocable else taken.cpus_m,
+        mem_m=0 if "mem" in launch.revocable else taken.mem_m,
+    )
 
 
 def _within(taken: Resources, offered: Resources) -> bool:

@@ -43,8 +43,12 @@ def call_text(call: Call) -> str:
     """A call to the master."""
     match call:
         case Accept():
-            tasks = ", ".join(launch.task_id for launch in call.launches)
-            return f"ACCEPT {_ids(call.offer_ids)} for {tasks} on {short(call.launches[0].agent_id)}"
+            parts = [
+                *(f"unreserve {each.id}" for each in call.unreserve),
+                *(f"reserve {each.id}" for each in call.reserve),
+                *(f"{launch.task_id} on {short(launch.agent_id)}" for launch in call.launches),
+            ]
+            return f"ACCEPT {_ids(call.offer_ids)} for {', '.join(parts)}"
         case Decline():
             return f"DECLINE {_ids(call.offer_ids)} for {call.refuse_s:g} s"
         case Suppress() | Revive():
