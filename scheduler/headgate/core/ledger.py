@@ -41,8 +41,10 @@ class Ledger:
         self.notes: list[Note] = []
         self._tasks: dict[TaskId, TaskRecord] = dict(records.tasks)
         self._tasks_of: dict[JobName, dict[TaskId, None]] = {}
-        for task in records.tasks.values():
-            self._tasks_of.setdefault(task.job, {})[task.id] = None
+        for task_id, task in records.tasks.items():
+            self._tasks_of.setdefault(task.job, {})[task_id] = None
+        self._order: list[TaskId] | None = None
+        self._orders_of: dict[JobName, list[TaskId]] = {}
         self._shards: dict[JobName, tuple[ShardRecord, ...]] = dict(records.shards)
         self._open_shards: dict[JobName, dict[ShardId, ShardRecord]] = {}
 
@@ -68,20 +70,39 @@ class Ledger:
         """Every task, by id."""
         return self._tasks
 
+    def tasks_in_order(self) -> list[TaskRecord]:
+        """Every task as it is now, by attempt."""
+        if self._order is None:
+            self._order = sorted(self._tasks, key=self._attempt)
+        return [self._tasks[task_id] for task_id in self._order]
+
     def tasks_of(self, job: JobName) -> list[TaskRecord]:
         """The tasks of one job, by worker and attempt."""
-        found = (self._tasks[task_id] for task_id in self._tasks_of.get(job, ()))
-        return sorted(found, key=lambda task: task.attempt)
+        if job not in self._orders_of:
+            self._orders_of[job] = sorted(self._tasks_of.get(job, ()), key=self._attempt)
+        return [self._tasks[task_id] for task_id in self._orders_of[job]]
+
+    def _attempt(self, task_id: TaskId) -> tuple[JobName, int, int, int]:
+        attempt = self._tasks[task_id].attempt
+        return attempt.job, attempt.submission, attempt.worker, attempt.attempt
 
     def put_task(self, task: TaskRecord) -> None:
         """Add a task, or replace its record."""
-        self._tasks[task.id] = task
-        self._tasks_of.setdefault(task.job, {})[task.id] = None
+        task_id = task.id
+        if task_id not in self._tasks:
+            self._forget_order(task.job)
+        self._tasks[task_id] = task
+        self._tasks_of.setdefault(task.job, {})[task_id] = None
+
+    def _forget_order(self, job: JobName) -> None:
+        self._order = None
+        self._orders_of.pop(job, None)
 
     def drop_task(self, task_id: TaskId) -> None:
         """Forget a task."""
         task = self._tasks.pop(task_id)
         del self._tasks_of[task.job][task_id]
+        self._forget_order(task.job)
 
     def worker(self, job: JobName, number: int) -> WorkerRecord:
         """The memory of a slot; a blank one if it never had any."""
@@ -110,6 +131,7 @@ class Ledger:
         """Forget the tasks, slots and shards of a job."""
         for task_id in list(self._tasks_of.pop(job, ())):
             del self._tasks[task_id]
+        self._forget_order(job)
         for key in [key for key in self.workers if key[0] == job]:
             del self.workers[key]
         self._shards.pop(job, None)

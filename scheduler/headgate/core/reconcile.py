@@ -54,7 +54,7 @@ def questions(ledger: Ledger, snapshot: Snapshot, due: list[float]) -> list[Ask]
 def _silent_launches(ledger: Ledger, snapshot: Snapshot, asked: set[TaskId], due: list[float]) -> list[TaskId]:
     patience = snapshot.settings.patience
     silent = []
-    for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt):
+    for task in ledger.tasks_in_order():
         if task.stage is not Stage.LAUNCHING or task.id in asked:
             continue
         ask_at = max(task.launched_at, snapshot.sent.asked.get(task.id, 0.0)) + patience.launch_silent_s

@@ -49,7 +49,7 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
     """Everything as it is after the plan."""
     jobs = sorted(plan.records.jobs.values(), key=lambda job: (job.submission, job.name))
     tasks: dict[JobName, list[TaskRecord]] = {}
-    for task in sorted(plan.records.tasks.values(), key=lambda task: task.attempt):
+    for task in sorted(plan.records.tasks.values(), key=_order):
         tasks.setdefault(task.job, []).append(task)
     running = sum(1 for task in plan.records.tasks.values() if task.stage is Stage.RUNNING)
     count = Counter(told.counted)
@@ -90,6 +90,11 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
         events=told.events,
         disaster=plan.records.framework.disaster.reason,
     )
+
+
+def _order(task: TaskRecord) -> tuple[JobName, int, int, int]:
+    attempt = task.attempt
+    return attempt.job, attempt.submission, attempt.worker, attempt.attempt
 
 
 def _job(

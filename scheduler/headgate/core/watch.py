@@ -78,7 +78,7 @@ def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | Non
     wait, if there is a disaster: then silent and stuck workers are left alone.
     """
     late: list[tuple[TaskRecord, Deadline]] = []
-    for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt):
+    for task in ledger.tasks_in_order():
         job = ledger.jobs.get(task.job)
         if job is None:
             continue
@@ -105,8 +105,10 @@ def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | Non
 
 def _forgive(ledger: Ledger, task: TaskRecord, healthy_after_s: float, now: float, due: list[float]) -> None:
     slot = ledger.worker(task.job, task.worker)
+    if not slot.failures:
+        return
     current = ledger.tasks.get(task.id)
-    if not slot.failures or current is None or current.stage is not Stage.RUNNING:
+    if current is None or current.stage is not Stage.RUNNING:
         return
     well_at = current.since + healthy_after_s
     if well_at > now:

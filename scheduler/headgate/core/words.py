@@ -35,7 +35,7 @@ def kills(
             reason=task.why or "to be ended",
             grace_s=snapshot.settings.patience.kill_grace_s,
         )
-        for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt)
+        for task in ledger.tasks_in_order()
         if task.stage is Stage.KILLING
     ]
     if open_gate and not frozen:
@@ -64,7 +64,7 @@ def assignments(ledger: Ledger, snapshot: Snapshot, due: list[float]) -> tuple[A
     """Assignments whose version the task has not reported to have seen."""
     found = []
     owned: dict[TaskId, list[ShardAssignment]] | None = None
-    for task in sorted(ledger.tasks.values(), key=lambda task: task.attempt):
+    for task in ledger.tasks_in_order():
         if task.stage not in (Stage.RUNNING, Stage.DRAINING) or not task.assignment_version:
             continue
         heard = snapshot.heard.get(task.id)

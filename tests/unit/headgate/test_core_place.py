@@ -16,7 +16,7 @@ from headgate.core.placing.judgement import Judgement, judgement
 from headgate.core.pool import Pool, pools_of
 from headgate.core.surroundings import avoided_agents
 from headgate.model.ids import AgentId, JobName, OfferId
-from headgate.model.job import JobSpec, Operator, Placement
+from headgate.model.job import JobSpec, Operator, Placement, Strategy
 from headgate.model.offer import AttributeValue, FaultDomain, Offer, Unavailability
 from headgate.model.record import AgentFailure, AgentRecord
 from headgate.model.resources import PortRange, Request, Resources
@@ -198,6 +198,15 @@ def test_a_wish_outweighs_packing_and_bends_when_it_must() -> None:
     wish = Placement(attribute="hostname", operator=Operator.UNIQUE, weight=2.0)
     found = placing([want(job_spec(placement=(wish,)), 0, 1, 2)], [pool("a", cpus=2), pool("b")])
     assert homes(found) == [(0, "a"), (1, "b"), (2, "a")]
+
+
+def test_spread_goes_where_the_job_has_fewest_workers_then_where_most_is_free() -> None:
+    """However much more room one agent has than the others (marathon #3220, storm #166)."""
+    spec = job_spec(strategy=Strategy.SPREAD)
+    found = placing([want(spec, 0, 1, 2, 3)], [pool("a", cpus=64, mem=256), pool("b"), pool("c", cpus=8)])
+    assert homes(found) == [(0, "a"), (1, "c"), (2, "b"), (3, "a")]
+    there = replace(want(spec, 4), homes={AgentId("a"): 2, AgentId("c"): 1})
+    assert homes(placing([there], [pool("a", cpus=64, mem=256), pool("b"), pool("c", cpus=8)])) == [(4, "b")]
 
 
 def test_a_rule_does_not_bend() -> None:

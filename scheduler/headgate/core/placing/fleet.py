@@ -65,13 +65,13 @@ class Fleet:
     @cached_property
     def capacity(self) -> Amounts:
         """The most that each agent is known to have for us: what is free and what our tasks there have, or ever was."""
-        used: dict[AgentId, list[Resources]] = {}
-        for task in self._tasks:
-            used.setdefault(task.agent_id, []).append(task.resources)
-        most: Amounts = self.free.copy()
-        for agent_id, resources in used.items():
-            rows = self.rows_of(agent_id)
-            most[:, rows] += _amounts(resources).sum(axis=1)[:, None]
+        tasks = [task for task in self._tasks if task.agent_id in self._first]
+        used = np.zeros((5, len(self)), dtype=np.int64)
+        if tasks:
+            agents = self._agents[[self._first[task.agent_id] for task in tasks]]
+            for kind, amounts in enumerate(_amounts([task.resources for task in tasks])):
+                np.add.at(used[kind], agents, amounts)
+        most: Amounts = self.free + used[:, self._agents]
         return np.maximum(most, _amounts([pool.most for pool in self.pools]))
 
     @cached_property
@@ -100,7 +100,7 @@ class Fleet:
         """A number for each row's agent."""
         begins = np.zeros(len(self), dtype=np.intp)
         begins[list(self._first.values())] = 1
-        return np.cumsum(begins)
+        return np.cumsum(begins) - 1
 
     def agents_in(self, mask: Bools) -> int:
         """How many agents the rows of the mask belong to."""
