@@ -147,11 +147,11 @@ def test_roles_and_gpus_are_announced_while_jobs_need_them() -> None:
     )
     ledger = Ledger(records)
     assert live_roles(ledger, SETTINGS.framework) == ("*", "web")
-    (announce,) = announcement(ledger, {}, ["web"], snapshot, [])
+    (announce,) = announcement(ledger, {}, ["web"], snapshot, [], gpus=False)
     assert announce.framework.roles == ("*", "web")
     assert "GPU_RESOURCES" in announce.framework.capabilities
     assert announce.suppressed_roles == ("*",)
-    assert announcement(Ledger(Records()), {}, [], Snapshot(now=NOW, settings=SETTINGS), []) == ()
+    assert announcement(Ledger(Records()), {}, [], Snapshot(now=NOW, settings=SETTINGS), [], gpus=False) == ()
 
 
 def test_an_assignment_says_how_far_earlier_owners_have_read() -> None:
