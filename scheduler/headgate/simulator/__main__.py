@@ -43,6 +43,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--credential", action="append", default=[], metavar="PRINCIPAL:SECRET",
                         help="ask frameworks for HTTP Basic authentication")  # fmt: skip
     parser.add_argument("--leader", metavar="HOST:PORT", help="be a follower that redirects to this master")
+    parser.add_argument("--zk", metavar="zk://HOST:PORT[,…]/PATH",
+                        help="contend with the masters of other processes; no agents but those you name")  # fmt: skip
+    parser.add_argument("--zk-session-timeout", type=float, default=10.0, metavar="S", help="default 10")
+    parser.add_argument("--no-master", action="store_true", help="with --zk: only agents")
     parser.add_argument("--agent-ping-timeout", type=float, metavar="S", help="seconds between pings to agents")
     parser.add_argument("--max-agent-ping-timeouts", type=int, metavar="N", help="pings missed until unreachable")
     return parser.parse_args(words)
@@ -54,6 +58,13 @@ def agent_spec(text: str) -> AgentSpec:
     return AgentSpec(resources=resources, attributes=attributes)
 
 
+def default_agents(options: argparse.Namespace) -> tuple[AgentSpec, ...]:
+    """The agents if none is named."""
+    if options.conformance:
+        return CONFORMANCE_AGENTS
+    return () if options.zk else (AgentSpec(),)
+
+
 def cluster_of(options: argparse.Namespace) -> EmbeddedCluster:
     """The cluster that the command line asks for."""
     timeout, count = (
@@ -61,7 +72,7 @@ def cluster_of(options: argparse.Namespace) -> EmbeddedCluster:
     )
     secrets = dict(item.split(":", 1) for item in options.credential if ":" in item)
     return EmbeddedCluster(
-        agents=options.agent or (CONFORMANCE_AGENTS if options.conformance else (AgentSpec(),)),
+        agents=options.agent or default_agents(options),
         master_port=options.port,
         work_dir=options.work_dir,
         seed=options.seed,
@@ -72,6 +83,9 @@ def cluster_of(options: argparse.Namespace) -> EmbeddedCluster:
         ),
         authentication=Authentication(secrets=secrets, frameworks=bool(secrets)),
         leader=options.leader,
+        zookeeper=options.zk,
+        contends=not options.no_master,
+        zookeeper_session_timeout_s=options.zk_session_timeout,
     )
 
 
@@ -82,15 +96,16 @@ def main(words: Sequence[str] | None = None) -> int:
     # Blocked before any thread begins, so that they all leave these signals to `sigwait`.
     signal.pthread_sigmask(signal.SIG_BLOCK, waited)
     with ExitStack() as stack:
-        cluster = cluster_of(options)
         try:
+            cluster = cluster_of(options)
             stack.enter_context(cluster)
         except (OSError, ValueError) as fault:
             sys.stderr.write(f"headgate.simulator: {getattr(fault, 'strerror', None) or fault}\n")
             return 1
         if options.control:
             stack.enter_context(listening(cluster, options.control))
-        sys.stdout.write(f"master {cluster.master_url}\n")
+        if not options.no_master:
+            sys.stdout.write(f"master {cluster.master_url}\n")
         for agent in cluster.agents:
             sys.stdout.write(f"agent {agent.name} http://{agent.address} work directory {agent.work_dir}\n")
         sys.stdout.flush()

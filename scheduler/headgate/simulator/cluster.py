@@ -23,7 +23,7 @@ from headgate.simulator.messages import (
     SendToMaster,
     ToAgent,
 )
-from headgate.simulator.ports import AgentModel, MasterModel
+from headgate.simulator.ports import AgentModel, MasterEnd, MasterModel
 
 Input: TypeAlias = Callable[[AgentModel, float], None]
 """Something that happens to an agent at a time."""
@@ -49,8 +49,11 @@ class _Node:
 class Cluster:
     """The router.  One thread at a time; nothing here blocks."""
 
-    def __init__(self, master: MasterModel) -> None:
-        self._master: MasterModel | None = master
+    def __init__(self, master: MasterModel | None) -> None:
+        self._master = master
+        self._end: MasterEnd | None = master
+        self.foreign: Callable[[str, ToAgent], None] | None = None
+        """Takes what the master here says to agents of other processes."""
         self._nodes: dict[str, _Node] = {}
 
     @property
@@ -58,7 +61,7 @@ class Cluster:
         """The leading master.
 
         Raises:
-            LookupError: it has been killed, and no other has taken its place.
+            LookupError: it has been killed, and no other in this process has taken its place.
         """
         if self._master is None:
             raise LookupError("there is no master at the moment")
@@ -66,8 +69,13 @@ class Cluster:
 
     @property
     def has_master(self) -> bool:
-        """Whether a master leads at the moment."""
+        """Whether a master of this process leads at the moment."""
         return self._master is not None
+
+    @property
+    def has_agents(self) -> bool:
+        """Whether there are agents in this process, alive or not."""
+        return bool(self._nodes)
 
     def agent(self, address: str) -> AgentModel:
         """The agent at an address, alive or not."""
@@ -82,13 +90,13 @@ class Cluster:
     def wake_at(self) -> float | None:
         """When `step` is due next."""
         times = [node.model.wake_at() for node in self._running()]
-        if self._master is not None:
-            times.append(self._master.wake_at())
+        if self._end is not None:
+            times.append(self._end.wake_at())
         return min((at for at in times if at is not None), default=None)
 
     def step(self, now: float) -> list[tuple[str | None, Output]]:
         """Let everything do what is due, and settle."""
-        for model in (self._master, *(node.model for node in self._running())):
+        for model in (self._end, *(node.model for node in self._running())):
             if model is not None and (at := model.wake_at()) is not None and at <= now:
                 model.tick(now=now)
         return self.settle(now)
@@ -102,7 +110,7 @@ class Cluster:
         busy = True
         while busy:
             busy = False
-            for output in self._master.drain() if self._master is not None else ():
+            for output in self._end.drain() if self._end is not None else ():
                 busy = True
                 if isinstance(output, SendToAgent):
                     self._deliver(output.address, output.message, now)
@@ -113,8 +121,8 @@ class Cluster:
                     busy = True
                     if not isinstance(said, SendToMaster):
                         outside.append((address, said))
-                    elif self._master is not None:
-                        self._master.receive(said.address, said.message, now=now)
+                    elif self._end is not None:
+                        self._end.receive(said.address, said.message, now=now)
         return outside
 
     def tell_agent(self, address: str, happened: Input, now: float) -> None:
@@ -130,6 +138,8 @@ class Cluster:
 
     def _deliver(self, address: str, message: ToAgent, now: float) -> None:
         node = self._nodes.get(address)
+        if node is None and self.foreign is not None:
+            self.foreign(address, message)
         if node is None or node.life is Life.DEAD:
             return
         if isinstance(message, AgentRegistered):
@@ -173,8 +183,8 @@ class Cluster:
         node.life = Life.DEAD
         node.messages.clear()
         node.model.drain()
-        if self._master is not None and node.agent_id is not None:
-            self._master.receive(address, AgentLinkBroken(agent_id=node.agent_id), now=now)
+        if self._end is not None and node.agent_id is not None:
+            self._end.receive(address, AgentLinkBroken(agent_id=node.agent_id), now=now)
 
     def start_agent(self, successor: AgentModel, now: float) -> None:
         """A dead agent's place is taken; the successor learns what became of containers meanwhile."""
@@ -186,11 +196,16 @@ class Cluster:
 
     def kill_master(self) -> None:
         """The master dies; what agents say is lost until there is another."""
-        self._master = None
+        self._master = self._end = None
 
     def start_master(self, master: MasterModel, now: float) -> None:
         """A new master leads.  Agents notice, stopped ones later."""
         self._master = master
+        self.follow(master, now)
+
+    def follow(self, master: MasterEnd, now: float) -> None:
+        """A master leads that may be in another process.  Agents notice, stopped ones later."""
+        self._end = master
         for node in self._nodes.values():
             if node.life is not Life.DEAD:
                 self._send(node, lambda model, at: model.master_detected(now=at), now)

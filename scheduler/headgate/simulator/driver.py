@@ -18,7 +18,9 @@ from random import Random
 from headgate.simulator.agent import Agent, AgentSettings, Checkpoint
 from headgate.simulator.clock import time_of_day
 from headgate.simulator.cluster import Cluster, Life
+from headgate.simulator.links import GREETING
 from headgate.simulator.master import Master, MasterSettings, Registry
+from headgate.simulator.mastership import Mastership, Seat
 from headgate.simulator.messages import (
     CheckTask,
     Json,
@@ -43,7 +45,7 @@ from headgate.simulator.processes import (
 from headgate.simulator.schema import Api
 from headgate.simulator.server.app import Application, Site
 from headgate.simulator.server.checks import Authentication
-from headgate.simulator.server.listener import Listener
+from headgate.simulator.server.listener import Listener, Other
 from headgate.simulator.server.streams import Streams
 from headgate.simulator.server.tls import ServerTls
 from headgate.simulator.services import AgentService, MasterService
@@ -57,9 +59,12 @@ AGENT_APIS = {"/api/v1/executor": Api.EXECUTOR, "/api/v1": Api.AGENT}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a driver is to run.  Agents by name; addresses in the settings are those of the sockets."""
+    """What a driver is to run.  Agents by name; addresses in the settings are those of the sockets.
 
-    master: MasterSettings
+    With `zookeeper` (a `zk://` URL) the master contends with those of other processes; then there need not be one here.
+    """
+
+    master: MasterSettings | None
     agents: Mapping[str, AgentSettings]
     work_dir: Path
     seed: int = 0
@@ -67,6 +72,8 @@ class Plan:
     leader: str | None = None
     master_tls: ServerTls | None = None
     agent_tls: ServerTls | None = None
+    zookeeper: str | None = None
+    zookeeper_session_timeout_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +110,21 @@ class Driver:
         self._containers: dict[str, tuple[str, StartContainer]] = {}
         self._checkpoints: dict[str, Checkpoint] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._master = self._new_master()
+        self._master = None if plan.zookeeper else self._new_master()
         self._cluster = Cluster(self._master)
-        service = MasterService(self._cluster, self.now, self._settle)
-        site = Site(process="master", apis=MASTER_APIS, authentication=plan.authentication, leader=plan.leader)
-        application = Application(site, service, self._streams, self.now)
-        self._master_port = self._port(application, plan.master.address, plan.master_tls)
+        self._mastership: Mastership | None = None
+        self._master_port: _Port | None = None
+        seat = self._open_seat(plan.master) if plan.master is not None else None
+        if plan.zookeeper is not None:
+            self._mastership = Mastership(
+                plan.zookeeper,
+                self._cluster,
+                seat,
+                Random(f"{plan.seed} {self._epoch} {plan.master}"),
+                now=self.now,
+                settle=self._settle,
+                session_timeout_s=plan.zookeeper_session_timeout_s,
+            )
         self._ports = {name: self._agent_port(name) for name in plan.agents}
 
     def now(self) -> float:
@@ -120,18 +136,24 @@ class Driver:
     async def open(self, sockets: Mapping[str, socket.socket]) -> None:
         """Start everything.  `sockets` are bound, by agent name, the master's under the empty one."""
         await self._processes.open()
-        await self._master_port.listener.open(sockets[""])
+        if self._master_port is not None:
+            await self._master_port.listener.open(sockets[""])
         for name, port in self._ports.items():
             self.work_dir(name).mkdir(parents=True, exist_ok=True)
             await port.listener.open(sockets[name])
             self._cluster.add_agent(self._new_agent(name), self.now())
+        if self._mastership is not None:
+            await self._mastership.open()
         self._settle()
 
     async def close(self) -> None:
         """End everything: connections, processes, timers."""
         if self._timer:
             self._timer.cancel()
-        for port in (self._master_port, *self._ports.values()):
+        if self._mastership is not None:
+            await self._mastership.close()
+        masters = [] if self._master_port is None else [self._master_port]
+        for port in (*masters, *self._ports.values()):
             port.application.gate.set()
             await port.listener.kill()
         await self._probes.close()
@@ -191,7 +213,15 @@ class Driver:
         return len(hit)
 
     async def restart_master(self) -> None:
-        """As SIGKILL to the master's process, and a new one with the same registry."""
+        """As SIGKILL to the master's process, and a new one with the same registry.
+
+        Where several contend, another may lead then.
+        """
+        if self._mastership is not None:
+            await self._mastership.restart()
+            return
+        assert self._master is not None
+        assert self._master_port is not None
         registry = self._master.registry()
         self._cluster.kill_master()
         await self._master_port.listener.kill()
@@ -236,7 +266,21 @@ class Driver:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
+    def _open_seat(self, settings: MasterSettings) -> Seat:
+        """The master's port, and what is behind it."""
+        plan = self._plan
+        service = MasterService(self._cluster, self.now, self._settle)
+        site = Site(process="master", apis=MASTER_APIS, authentication=plan.authentication, leader=plan.leader)
+        application = Application(site, service, self._streams, self.now)
+        other = Other(greeting=GREETING, accept=self._accept_link) if plan.zookeeper else None
+        port = self._master_port = self._port(application, settings.address, plan.master_tls, other)
+        return Seat(settings, service, application, port.listener)
+
+    def _accept_link(self) -> asyncio.Protocol | None:
+        return None if self._mastership is None else self._mastership.accept()
+
     def _new_master(self, registry: Registry | None = None) -> Master:
+        assert self._plan.master is not None
         return Master(self._plan.master, Random(self._random.random()), registry)
 
     def _new_agent(self, name: str, checkpoint: Checkpoint | None = None) -> Agent:
@@ -255,18 +299,22 @@ class Driver:
         return self._port(application, settings.address, self._plan.agent_tls)
 
     @staticmethod
-    def _port(application: Application, address: str, tls: ServerTls | None) -> _Port:
+    def _port(application: Application, address: str, tls: ServerTls | None, other: Other | None = None) -> _Port:
         host, _, port = address.rpartition(":")
         context = None if tls is None else tls.context()
-        return _Port(application, Listener(application, host, int(port), tls=context))
+        return _Port(application, Listener(application, host, int(port), tls=context, other=other))
 
     def _settle(self) -> None:
         """Carry out what the last input caused, and see to the next one that time brings."""
         self._perform(self._cluster.settle(self.now()))
+        if self._mastership is not None:
+            self._mastership.settled()
 
     def _tick(self) -> None:
         self._timer = None
         self._perform(self._cluster.step(self.now()))
+        if self._mastership is not None:
+            self._mastership.settled()
 
     def _perform(self, outputs: list[tuple[str | None, Output]]) -> None:
         for address, output in outputs:

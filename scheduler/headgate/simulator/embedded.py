@@ -61,10 +61,14 @@ class EmbeddedCluster:
     `master_settings` and `agent_settings` are the flags; addresses, resources and attributes come from the other
     arguments.  `leader` (`host:port`) makes the master a follower that sends its clients there.  `master_tls` and
     `agent_tls` put TLS on their ports; what executors must know of it goes into `AgentSettings.executor_environment`.
+    `zookeeper` (`zk://host:port,…/mesos`) makes the master contend with those of other clusters, in this process or
+    others; the agents go to whichever leads (over links without TLS).  Without `contends` there are only agents here.
 
     Raises (from `start`):
         PortTaken: a port asked for is in use; the text names it.
-        ValueError: an agent's resources or attributes are malformed, or two agents have one name.
+        ValueError: an agent's resources or attributes are malformed, or two agents have one name, or `zookeeper` is no
+            such URL.
+        OSError: no ZooKeeper answers.
     """
 
     def __init__(
@@ -79,6 +83,9 @@ class EmbeddedCluster:
         agent_settings: AgentSettings | None = None,
         authentication: Authentication | None = None,
         leader: str | None = None,
+        zookeeper: str | None = None,
+        contends: bool = True,
+        zookeeper_session_timeout_s: float = 10.0,
         master_tls: ServerTls | None = None,
         agent_tls: ServerTls | None = None,
     ) -> None:
@@ -92,6 +99,10 @@ class EmbeddedCluster:
         self._agent_settings = agent_settings or AgentSettings()
         self._authentication = authentication or Authentication()
         self._leader = leader
+        if not (contends or zookeeper):
+            raise ValueError("agents need a master: without one here, name the ZooKeeper where theirs is found")
+        self._zookeeper, self._contends = zookeeper, contends
+        self._zookeeper_session_timeout_s = zookeeper_session_timeout_s
         self._tls = (master_tls, agent_tls)
         self._temporary: Path | None = None
         self._address: str | None = None
@@ -142,7 +153,7 @@ class EmbeddedCluster:
     def address(self) -> str:
         """The master's `host:port`."""
         if self._address is None:
-            raise RuntimeError("the cluster has not been started")
+            raise RuntimeError("the cluster has not been started" if self._contends else "there is no master here")
         return self._address
 
     @property
@@ -207,7 +218,7 @@ class EmbeddedCluster:
     def _prepare(self, undo: ExitStack) -> tuple[dict[str, socket.socket], Plan]:
         """Bind every port first: the models must know their addresses."""
         host, master_port = self._ports
-        wanted = {"": (master_port, "the master")}
+        wanted = {"": (master_port, "the master")} if self._contends else {}
         wanted |= {name: (spec.port, f"agent {name}") for name, spec in self._specs.items()}
         sockets: dict[str, socket.socket] = {}
         for name, (port, whose) in wanted.items():
@@ -219,7 +230,7 @@ class EmbeddedCluster:
             undo.callback(self._remove_temporary)
         work_dir = self._temporary or Path(self._work_dir or "").resolve()
         plan = Plan(
-            master=replace(self._master_settings, ip=host, port=ports[""]),
+            master=replace(self._master_settings, ip=host, port=ports[""]) if self._contends else None,
             agents={
                 name: replace(
                     self._agent_settings,
@@ -238,13 +249,15 @@ class EmbeddedCluster:
             leader=self._leader,
             master_tls=self._tls[0],
             agent_tls=self._tls[1],
+            zookeeper=self._zookeeper,
+            zookeeper_session_timeout_s=self._zookeeper_session_timeout_s,
         )
         for name, settings in plan.agents.items():
             try:
                 settings.agent_info(None)
             except ValueError as fault:
                 raise ValueError(f"agent {name}: {fault}") from fault
-        self._address = plan.master.address
+        self._address = plan.master.address if plan.master else None
         return sockets, plan
 
     async def _open(self, plan: Plan, sockets: dict[str, socket.socket]) -> None:

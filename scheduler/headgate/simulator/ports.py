@@ -23,7 +23,23 @@ from headgate.simulator.messages import (
 )
 
 
-class MasterModel(Protocol):
+class MasterEnd(Protocol):
+    """A leading master as agents meet it, in this process or in another."""
+
+    def receive(self, address: str, message: FromAgent, *, now: float) -> None:
+        """A message of the agent at `address`."""
+
+    def tick(self, *, now: float) -> None:
+        """Do what is due: heartbeats, allocation, filters, pings, failover timeouts."""
+
+    def wake_at(self) -> float | None:
+        """When `tick` is due next."""
+
+    def drain(self) -> list[MasterOutput]:
+        """Take all outputs since the last drain, in order."""
+
+
+class MasterModel(MasterEnd, Protocol):
     """A leading master."""
 
     def call(self, call: Json, *, stream_id: str | None, principal: str | None = None, now: float) -> Reply | Stream:
@@ -40,18 +56,6 @@ class MasterModel(Protocol):
 
     def disconnected(self, stream: str, *, now: float) -> None:
         """The client of a stream has gone away.  Unknown streams are ignored."""
-
-    def receive(self, address: str, message: FromAgent, *, now: float) -> None:
-        """A message of the agent at `address`."""
-
-    def tick(self, *, now: float) -> None:
-        """Do what is due: heartbeats, allocation, filters, pings, failover timeouts."""
-
-    def wake_at(self) -> float | None:
-        """When `tick` is due next."""
-
-    def drain(self) -> list[MasterOutput]:
-        """Take all outputs since the last drain, in order."""
 
 
 class AgentModel(Protocol):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from headgate.simulator.cluster import Cluster, Life
 from headgate.simulator.messages import Json, Reply, Stream
+from headgate.simulator.ports import MasterModel
 from headgate.simulator.schema import Api
 
 _DEAD = Reply(status=503, body="the process is gone")
@@ -17,6 +19,8 @@ class MasterService:
 
     def __init__(self, cluster: Cluster, now: Callable[[], float], settle: Callable[[], None]) -> None:
         self._cluster, self._now, self.settle = cluster, now, settle
+        self.standby: MasterModel | None = None
+        """Answers for itself (health, version, flags, metrics) while another master leads."""
 
     def call(
         self, api: Api, call: Json, *, stream_id: str | None = None, principal: str | None = None
@@ -30,7 +34,14 @@ class MasterService:
 
     def get(self, path: str, query: Mapping[str, str]) -> Reply:
         """A read-only endpoint."""
-        return self._cluster.master.get(path, query, now=self._now()) if self._cluster.has_master else _DEAD
+        if self._cluster.has_master:
+            return self._cluster.master.get(path, query, now=self._now())
+        if self.standby is None:
+            return _DEAD
+        found = self.standby.get(path, query, now=self._now())
+        if isinstance(found.body, dict) and "master/elected" in found.body:
+            return replace(found, body={**found.body, "master/elected": 0.0})
+        return found
 
     def disconnected(self, stream: str) -> None:
         """The client of a stream has gone."""

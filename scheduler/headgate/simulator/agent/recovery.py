@@ -1,8 +1,9 @@
 """Restart: what an agent leaves on its disk, and what a new process makes of it.
 
 Kept are the agent's id, reservations and volumes, a drain under way, operations, operators' containers, and the
-frameworks that checkpoint with their executors, tasks and unacknowledged updates.  The executors' own memory is not the agent's: custom ones live
-on as processes; the model of a built-in one is handed over whole, as its process would live on too.
+frameworks that checkpoint with their executors, tasks and unacknowledged updates.  The executors' own memory is not the
+agent's: custom ones live on as processes; the model of a built-in one is handed over whole, as its process would live
+on too.
 
 Source: slave/state.cpp, `Slave::recover`, `recoverFramework`, `recoverExecutor`, `reregisterExecutorTimeout`.
 """

@@ -138,6 +138,11 @@ class Master:
         )
 
     @property
+    def info(self) -> Json:
+        """The v1 MasterInfo."""
+        return self._ledger.master_info()
+
+    @property
     def id(self) -> str:
         """The master's id, which is the prefix of all ids it gives."""
         return self._ledger.master_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import mimetypes
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
@@ -27,6 +28,17 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class Standing(enum.Enum):
+    """What a master knows of the leader, if it does not know its address."""
+
+    LEADS = "it leads itself"
+    RECOVERING = "it leads, and has not yet read what the leader before it left"
+    UNKNOWN = "nobody leads that it knows of"
+
+
+_NOT_LEADING = {Standing.RECOVERING: "Master has not finished recovery", Standing.UNKNOWN: "No leader elected"}
 
 
 class Service(Protocol):
@@ -83,6 +95,8 @@ class Application:
 
     def __init__(self, site: Site, service: Service, streams: Streams, time_of_day: Callable[[], float]) -> None:
         self._site, self._service, self._streams, self._time_of_day = site, service, streams, time_of_day
+        self.leader: str | Standing = site.leader or Standing.LEADS
+        """`host:port` of the leading master, or why there is none."""
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -173,10 +187,12 @@ class Application:
         return f"mesos-{'master' if self._site.process == 'master' else 'agent'}-{kind}"
 
     def _elsewhere(self, request: Request) -> Reply | None:
-        """The 307 of a master that does not lead (row 3)."""
-        if self._site.leader is None:
+        """The 307 of a master that does not lead, and the 503 of one that does not know who does (rows 3 to 5)."""
+        if self.leader is Standing.LEADS:
             return None
-        location = f"//{self._site.leader}{delegated(request.path, self._site.process)}"
+        if isinstance(self.leader, Standing):
+            return Reply(status=503, body=_NOT_LEADING[self.leader])
+        location = f"//{self.leader}{delegated(request.path, self._site.process)}"
         return Reply(status=307, headers={"Location": location + _query_of(request)})
 
     def _read(self, request: Request, endpoint: str) -> Reply | Stream | None:
@@ -185,8 +201,8 @@ class Application:
         if not endpoint.startswith(_LOCAL):
             if refused := authentication.refusal(request, self._realm("readonly"), needed=authentication.readonly):
                 return refused
-            if self._site.leader and endpoint == "/redirect":
-                return Reply(status=307, headers={"Location": f"//{self._site.leader}"})
+            if isinstance(self.leader, str) and endpoint == "/redirect":
+                return Reply(status=307, headers={"Location": f"//{self.leader}"})
             if elsewhere := self._elsewhere(request):
                 return elsewhere
         if endpoint in READ_ONLY and (refused := method_refusal(request, "GET")):

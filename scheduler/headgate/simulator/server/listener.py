@@ -10,6 +10,8 @@ import asyncio
 import errno
 import socket
 import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -52,19 +54,59 @@ def reserve(host: str, port: int, whose: str) -> socket.socket:
     return bound
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """What else is spoken on a port: connections that begin with `greeting` are served by what `accept` makes.
+
+    `accept` may decline with None; the connection is then broken.
+    """
+
+    greeting: bytes
+    accept: Callable[[], asyncio.Protocol | None]
+
+
 class _Protocol(H11Protocol):
-    """Lets the application break its connection."""
+    """Lets the application break its connection, and gives it to another protocol if its first bytes ask for that."""
+
+    def __init__(self, *, other: Other | None, **more: Any) -> None:
+        super().__init__(**more)
+        self._other = other
+        self._first = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {"abort": transport.abort}
 
+    def data_received(self, data: bytes) -> None:
+        if self._other is not None:
+            self._first += data
+            greeting = self._other.greeting
+            if len(self._first) < len(greeting) and greeting.startswith(self._first):
+                return
+            other, self._other, data = self._other, None, self._first
+            if data.startswith(greeting):
+                self._hand_over(other.accept(), data[len(greeting) :])
+                return
+        super().data_received(data)
+
+    def _hand_over(self, successor: asyncio.Protocol | None, data: bytes) -> None:
+        if successor is None:
+            self.transport.abort()
+            return
+        self.connections.discard(self)
+        self.transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+        if data:
+            successor.data_received(data)
+
 
 class Listener:
     """Serves an ASGI application on one address, with TLS if it gets a context.  All methods belong to one loop."""
 
-    def __init__(self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
-        self._tls = tls
+    def __init__(
+        self, app: Any, host: str, port: int, *, tls: ssl.SSLContext | None = None, other: Other | None = None
+    ) -> None:
+        self._tls, self._other = tls, other
         self._config = uvicorn.Config(
             app,
             http="h11",
@@ -91,7 +133,9 @@ class Listener:
         sock = bound or reserve(*self._address, whose)
         self._address = sock.getsockname()[:2]
         self._server = await loop.create_server(
-            lambda: _Protocol(config=self._config, server_state=self._state, app_state={}, _loop=loop),
+            lambda: _Protocol(
+                other=self._other, config=self._config, server_state=self._state, app_state={}, _loop=loop
+            ),
             sock=sock,
             ssl=self._tls,
             backlog=1024,
