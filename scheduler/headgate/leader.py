@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from headgate.adapters.interruptible_http import Access
 from headgate.adapters.mesos_detection import Masters
@@ -28,9 +28,26 @@ log = logging.getLogger(__name__)
 _STOP_S: Final = 30.0
 
 
+class Driver(Master, Protocol):
+    """A `Master` with a life of its own."""
+
+    def start(self) -> None:
+        """Begin to subscribe, in the background.  Once."""
+
+    def stop(self, *, failover: bool) -> None:
+        """End; without `failover` the framework is torn down.  Idempotent.
+
+        Raises:
+            MasterUnavailable: not torn down, or nobody knows.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
-    """What every leader of this process works with.  `masters` makes a new look-out for each term."""
+    """What every leader of this process works with.  `masters` makes a new look-out for each term.
+
+    `other_driver`, if there is one, drives in place of our own; it finds masters by itself.
+    """
 
     clock: Clock
     rng: Random
@@ -39,6 +56,7 @@ class Office:
     settings: Settings
     masters: Callable[[], Masters]
     access: Access
+    other_driver: Callable[[Scheduler], Driver] | None = None
 
 
 class Leader:
@@ -60,8 +78,16 @@ class Leader:
             engines=office.engines,
             settings=office.settings,
         )
-        self._driver: Final = MesosHttpMaster(
-            masters=_MastersWhileLeading(office.masters(), lead),
+        self._driver: Final = office.other_driver(self.scheduler) if office.other_driver else self._own_driver(office)
+        master.driver = self._driver
+        self._ended: Final = threading.Event()
+        self._stopping: Final = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread: Final = threading.Thread(target=self._run, name="headgate-loop", daemon=True)
+
+    def _own_driver(self, office: Office) -> Driver:
+        return MesosHttpMaster(
+            masters=_MastersWhileLeading(office.masters(), self._lead),
             framework=office.settings.framework,
             framework_id=self.scheduler.framework_id,
             deliver=self.scheduler.deliver,
@@ -69,11 +95,6 @@ class Leader:
             rng=office.rng,
             access=office.access,
         )
-        master.driver = self._driver
-        self._ended: Final = threading.Event()
-        self._stopping: Final = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread: Final = threading.Thread(target=self._run, name="headgate-loop", daemon=True)
 
     @property
     def leads(self) -> bool:
@@ -95,10 +116,10 @@ class Leader:
         self._ended.set()
 
     def stop(self, *, failover: bool = True) -> None:
-        """End loop and driver.  Without `failover` the framework is torn down; if we lead, that is.
+        """End loop and driver; may be repeated.  Without `failover` the framework is torn down; if we lead, that is.
 
         Raises:
-            HeadgateError: why it ended by itself, unless it was that it leads no more.
+            HeadgateError: why it ended by itself, unless it was that it leads no more; told once.
         """
         self._ended.set()
         self._stopping.set()
@@ -110,8 +131,9 @@ class Leader:
         except MasterUnavailable as problem:
             log.warning("the framework could not be torn down: %s", problem)
         self.scheduler.abandon(StaleLeader("this scheduler leads no more; ask again, the next leader will answer"))
-        if self._failure is not None:
-            raise self._failure
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def _run(self) -> None:
         try:

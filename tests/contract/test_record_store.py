@@ -142,6 +142,50 @@ def test_writers_at_the_same_time_do_not_mix(reopen: Reopen) -> None:
     assert found["left"] == found["right"]
 
 
+def test_a_write_of_any_size_is_whole(reopen: Reopen) -> None:
+    """Larger than any request: new records, changed ones, deleted ones; a reader sees all of it or nothing."""
+    store, reader = reopen(), reopen()
+    term = store.new_term()
+    old = {f"tasks/{number:05d}": b"old" * 100 for number in range(3000)}
+    new: dict[str, bytes | None] = {f"tasks/{number:05d}": b"%d" % number * 200 for number in range(1000, 6000)}
+    new |= {f"tasks/{number:05d}": None for number in range(500)} | {"framework": b"x" * RECORD_BYTES_MAX}
+    expected = {**old, **new}
+    expected_records = {key: value for key, value in sorted(expected.items()) if value is not None}
+    torn: list[int] = []
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            found = reader.load("")
+            if found not in (expected_records, old, {}):
+                torn.append(len(found))
+
+    watching = threading.Thread(target=read)
+    watching.start()
+    store.write(old, term=term)
+    store.write(new, term=term)
+    done.set()
+    watching.join(timeout=60)
+    assert not torn
+    assert dict(reopen().load("")) == expected_records
+    store.write({"tasks/00999": None}, term=term)
+    assert "tasks/00999" not in reopen().load("tasks/")
+
+
+def test_a_stale_leader_writes_nothing_of_any_size(reopen: Reopen) -> None:
+    """Nor leaves anything behind that the next leader would stumble over."""
+    old, new = reopen(), reopen()
+    term = old.new_term()
+    newer = new.new_term()
+    with pytest.raises(StaleLeader):
+        old.write({f"tasks/{number}": b"x" * 1000 for number in range(3000)}, term=term)
+    with pytest.raises(StaleLeader):
+        old.write({}, term=term)
+    assert new.load("") == {}
+    new.write({f"tasks/{number}": b"y" * 1000 for number in range(3000)}, term=newer)
+    assert len(old.load("")) == 3000
+
+
 _WRITER = """
 import sys
 from pathlib import Path
