@@ -25,11 +25,13 @@ from headgate.adapters.bundles import Bundle, BundleStore
 from headgate.adapters.clock import SystemClock
 from headgate.adapters.http_api import api_application
 from headgate.adapters.mesos_access import Doors, access_through, find_masters
+from headgate.adapters.pymesos_master import PymesosMaster, load_pymesos, require_what_pymesos_can
 from headgate.adapters.stores import open_archive
 from headgate.engines.millstream import NAME as MILLSTREAM
 from headgate.engines.millstream import MillstreamEngine
 from headgate.errors import BadOption, StaleLeader, StartFailed, StoreUnavailable
 from headgate.leader import Leader, Office
+from headgate.loop import Scheduler
 from headgate.model.call import Framework
 from headgate.model.command import Command, Receipt, Submit
 from headgate.model.job import JobSpec
@@ -61,6 +63,7 @@ class Options:
     after which its servers give us up.  `data_dir` also keeps bundles, and checkpoints of jobs that name no store of
     their own.  `advertise` is the URL under which agents fetch bundles, and other schedulers reach the API; None: that
     of `listen`.  `token` is what the API asks for.  `doors` is how we are let in at the masters.
+    With `pymesos` that library speaks to them, in place of our own driver.
     """
 
     master: str
@@ -74,6 +77,7 @@ class Options:
     token: str | None = None
     doors: Doors = field(default_factory=Doors)
     worker_python: str = "python3"
+    pymesos: bool = False
 
 
 class Service:
@@ -92,6 +96,10 @@ class Service:
         require_token_beyond_loopback(options)
         self._clock: Final = clock or SystemClock()
         data_dir = options.data_dir.resolve()
+        self._options: Final = options
+        if options.pymesos:
+            require_what_pymesos_can(options.master, options.doors)
+            load_pymesos()
         find_masters(options.master, tls=options.doors.tls).close()
         access = access_through(options.doors, self._clock)
         self._leader: Leader | None = None
@@ -126,8 +134,19 @@ class Service:
             ),
             masters=lambda: find_masters(options.master, tls=options.doors.tls),
             access=access,
+            other_driver=self._over_pymesos if options.pymesos else None,
         )
         self._thread: Final = threading.Thread(target=self._run, name="headgate-terms", daemon=True)
+
+    def _over_pymesos(self, scheduler: Scheduler) -> PymesosMaster:
+        return PymesosMaster(
+            master=self._options.master,
+            doors=self._options.doors,
+            framework=self._office.settings.framework,
+            framework_id=scheduler.framework_id,
+            deliver=scheduler.deliver,
+            clock=self._clock,
+        )
 
     @property
     def api_url(self) -> str:

@@ -100,6 +100,14 @@ log = logging.getLogger(__name__)
     help="The agents' Python with millstream, for workers without an image.",
 )
 @click.option(
+    "--driver",
+    envvar="HEADGATE_DRIVER",
+    show_envvar=True,
+    type=click.Choice(["headgate", "pymesos"]),
+    default="headgate",
+    help="What speaks to the masters: our own driver, or pymesos where it is installed.",
+)
+@click.option(
     "--failover-timeout",
     envvar="HEADGATE_FAILOVER_TIMEOUT",
     show_envvar=True,
@@ -177,5 +185,6 @@ def _options(given: dict[str, Any]) -> Any:
         advertise=given["advertise"],
         token=read_secret(given["api_token_file"], "--api-token-file"),
         doors=given["doors"],
+        pymesos=given["driver"] == "pymesos",
         worker_python=given["worker_python"],
     )
