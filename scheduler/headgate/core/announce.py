@@ -1,8 +1,7 @@
 """What the master should know of us: roles, capabilities that are needed now, and which agents are of no use.
 
 The roles are those of our jobs.  With GPU_RESOURCES agents with GPUs are offered, and without it they are hidden; with
-REVOCABLE_RESOURCES offers hold what may be taken away again, with REGION_AWARE there are some of other regions.  The
-fewer who see these the better.
+REVOCABLE_RESOURCES offers hold what may be taken away again.  The fewer who see these the better.
 """
 
 from __future__ import annotations
@@ -11,14 +10,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from headgate.core.attributes import REGION
 from headgate.core.ledger import Ledger
 from headgate.model.call import Framework, OfferConstraints
 from headgate.model.plan import Announce
 from headgate.model.snapshot import Announced, Snapshot
 
 GPU_RESOURCES: Final = "GPU_RESOURCES"
-REGION_AWARE: Final = "REGION_AWARE"
 REVOCABLE_RESOURCES: Final = "REVOCABLE_RESOURCES"
 _DOUBLINGS_MAX: Final = 6
 
@@ -82,7 +79,6 @@ def _wanted(
     specs = [job.spec for job in ledger.jobs.values() if not job.state.over]
     extra = [
         *([GPU_RESOURCES] if gpus or any(spec.worker.gpus_m for spec in specs) else []),
-        *([REGION_AWARE] if any(each.attribute == REGION for spec in specs for each in spec.placement) else []),
         *([REVOCABLE_RESOURCES] if any(spec.revocable for spec in specs) else []),
     ]
     kept = {role: each for role, each in told.constraints.items() if role in roles and role not in pending}

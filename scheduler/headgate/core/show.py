@@ -250,6 +250,7 @@ def _worker(task: TaskRecord, shards: Sequence[ShardId], job: JobRecord, snapsho
 
 def _agents(snapshot: Snapshot, plan: Plan, fates: Mapping[AgentId, OfferFate]) -> tuple[AgentView, ...]:
     tasks = Counter(task.agent_id for task in plan.records.tasks.values())
+    with_gpus = {agent.agent_id for agent in plan.records.agents.values() if agent.gpus_seen_at is not None}
     troubled = [agent for _, agent in sorted(plan.records.agents.items()) if agent.failures]
     avoided: dict[AgentId, float] = {}
     for job in plan.records.jobs:
@@ -262,7 +263,7 @@ def _agents(snapshot: Snapshot, plan: Plan, fates: Mapping[AgentId, OfferFate]) 
             hostname=agent.hostname,
             offered=agent.offered,
             seen_at=agent.at,
-            has_gpus=agent.has_gpus,
+            has_gpus=agent.has_gpus or agent.agent_id in with_gpus,
             attributes={name: value_text(value) for name, value in sorted(agent.attributes.items())},
             domain=agent.domain,
             tasks=tasks[agent.agent_id],

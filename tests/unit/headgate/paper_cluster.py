@@ -33,7 +33,7 @@ from headgate.model.call import (
 from headgate.model.event import Disconnected, MasterEvent, Message, Offers, Rescinded, Subscribed, Update
 from headgate.model.ids import AgentId, ExecutorId, FrameworkId, JobName, OfferId, TaskId
 from headgate.model.job import JobSpec, Program, Scaling, Workers
-from headgate.model.offer import AttributeValue, Offer
+from headgate.model.offer import AttributeValue, FaultDomain, Offer
 from headgate.model.resources import Request, Resources
 from headgate.model.settings import Settings
 from headgate.model.status import TaskState, TaskStatus
@@ -113,6 +113,7 @@ class PaperAgent:
     total: Resources
     attributes: dict[str, AttributeValue] = field(default_factory=dict)
     reachable: bool = True
+    domain: FaultDomain | None = None
 
 
 class PaperClock:
@@ -146,6 +147,9 @@ class PaperCluster:
         self.offers: dict[OfferId, Offer] = {}
         self.suppressed: set[str] = set()
         self.roles: tuple[str, ...] = ("*",)
+        self.capabilities: tuple[str, ...] = ()
+        self.hides_gpus = False
+        self.region: str | None = None
         self.filters: dict[tuple[AgentId, str], tuple[Resources, float]] = {}
         self.unacknowledged: dict[str, TaskStatus] = {}
         self.calls: list[Call] = []
@@ -157,10 +161,13 @@ class PaperCluster:
         self._offered = 0
         self._uuids = 0
 
-    def add_agent(self, name: str, *, cpus: int = 4, gpus: int = 0, **attributes: AttributeValue) -> None:
+    def add_agent(
+        self, name: str, *, cpus: int = 4, gpus: int = 0, region: str | None = None, **attributes: AttributeValue
+    ) -> None:
         """One more agent, with 2 GiB for each cpu."""
         total = Resources(cpus_m=cpus * 1000, mem_m=cpus * 2 * GIB, disk_m=100 * GIB, gpus_m=gpus * 1000)
-        self.agents[AgentId(name)] = PaperAgent(AgentId(name), total, dict(attributes))
+        domain = FaultDomain(region=region, zone=f"{region}-1") if region else None
+        self.agents[AgentId(name)] = PaperAgent(AgentId(name), total, dict(attributes), domain=domain)
 
     def attach(self, store: RecordStore, master: Master | None = None) -> Scheduler:
         """A new scheduler on this cluster, subscribed; the one before hears nothing any more."""
@@ -178,7 +185,9 @@ class PaperCluster:
         self.offers.clear()
         self.filters.clear()
         self.suppressed.clear()
-        self.scheduler.deliver(Subscribed(framework_id=self.framework_id, master="paper:5050"))
+        self.scheduler.deliver(
+            Subscribed(framework_id=self.framework_id, master="paper:5050", master_domain_region=self.region)
+        )
 
     def disconnect(self) -> None:
         """The stream is down."""
@@ -207,6 +216,7 @@ class PaperCluster:
                 self.suppressed.update(call.roles)
             case UpdateFramework():
                 self.roles = call.framework.roles
+                self.capabilities = call.framework.capabilities
             case Reconcile():
                 self._reconcile(call)
             case Kill():
@@ -474,6 +484,8 @@ class PaperCluster:
                 continue
             for agent in self.agents.values():
                 free = self._free(agent)
+                if self.hides_gpus and agent.total.gpus_m and "GPU_RESOURCES" not in self.capabilities:
+                    continue
                 if not agent.reachable or (free.cpus_m < 10 and free.mem_m < 32_000):
                     continue
                 refused, until = self.filters.get((agent.id, role), (Resources(), 0.0))
@@ -488,6 +500,7 @@ class PaperCluster:
                     received_at=self.now,
                     role=role,
                     attributes=agent.attributes,
+                    domain=agent.domain,
                 )
                 self.offers[offer.id] = offer
                 made.append(offer)
