@@ -32,6 +32,8 @@ $(VENV)/.dev: $(VENV)/.demo tests/stand_ins/http-parser/pyproject.toml
 	@touch $@
 
 setup: $(VENV)/.dev ## virtual environment with everything pinned
+	@{ [ -e /usr/share/java/zookeeper.jar ] && command -v java >/dev/null; } || \
+		echo "Tests of ZooKeeper will be skipped; for them: apt-get install --no-install-recommends zookeeper default-jre-headless"
 
 demo: $(VENV)/.demo ## the main job on an embedded cluster (SEED=…, FULL_SPEED=1)
 	@$(BIN)/headgate demo $(if $(SEED),--seed $(SEED)) $(if $(FULL_SPEED),--full-speed)

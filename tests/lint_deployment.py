@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -116,10 +117,25 @@ def app_problems(path: Path) -> Iterator[tuple[int, str]]:
     listen = app.get("env", {}).get("HEADGATE_LISTEN", "")
     if ports and not listen.endswith(f":{ports[0]['port']}"):
         yield 1, f"HEADGATE_LISTEN {listen!r} is not the defined port {ports[0]['port']}"
-    if app.get("env", {}).get("HEADGATE_STORE", "").startswith("sqlite:") and app.get("instances") != 1:
-        yield 1, "a SQLite store serves one instance"
+    yield from _problems_of_several(app)
     if not app.get("env", {}).get("HEADGATE_USER"):
         yield 1, "no HEADGATE_USER: the user of the scheduler's container is unknown to the agents"
+
+
+def _problems_of_several(app: dict[str, Any]) -> Iterator[tuple[int, str]]:
+    """What instances must share, and what each must have of its own."""
+    if app.get("instances", 1) < 2:
+        return
+    env = app.get("env", {})
+    if not env.get("HEADGATE_STORE", "").startswith("zk://"):
+        yield 1, "a store that is not zk:// serves one instance"
+    if "HEADGATE_ADVERTISE" in env:
+        yield (
+            1,
+            "HEADGATE_ADVERTISE would be the same for all instances: leave it out, each knows its host from Marathon",
+        )
+    if app.get("requirePorts") and ["hostname", "UNIQUE"] not in app.get("constraints", []):
+        yield 1, "instances on one host would want the same port: constrain hostname to be UNIQUE"
 
 
 def main() -> int:

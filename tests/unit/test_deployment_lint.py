@@ -63,7 +63,6 @@ def test_mistakes_in_container_files(tmp_path: Path, before: str, after: str, li
         ({"healthChecks": [{"protocol": "HTTP", "path": "/health", "portIndex": 0}]}, "run by the agents"),
         ({"healthChecks": [{"protocol": "MESOS_HTTP", "path": "/ping", "portIndex": 0}]}, "answers /health"),
         ({"healthChecks": [{"protocol": "MESOS_HTTP", "path": "/health", "portIndex": 1}]}, "not defined"),
-        ({"instances": 2}, "one instance"),
     ],
 )
 def test_mistakes_in_app_definitions(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
@@ -73,6 +72,27 @@ def test_mistakes_in_app_definitions(tmp_path: Path, changes: dict[str, Any], sa
     path.write_text(json.dumps(app))
     assert list(lint.app_problems(path)) == []
     path.write_text(json.dumps({**app, **changes}))
+    (found,) = lint.app_problems(path)
+    assert says in found[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "variables", "says"),
+    [
+        ("headgate-ha", {}, {"HEADGATE_STORE": "sqlite:/x"}, "serves one instance"),
+        ("headgate-ha", {}, {"HEADGATE_ADVERTISE": "http://one:1"}, "the same for all instances"),
+        ("headgate-ha", {"constraints": []}, {}, "UNIQUE"),
+    ],
+)
+def test_mistakes_in_an_app_of_several_instances(
+    tmp_path: Path, name: str, changes: dict[str, Any], variables: dict[str, str], says: str
+) -> None:
+    """Each is found; the definition in the repository has none."""
+    app = json.loads((ROOT / "marathon" / f"{name}.json").read_text(encoding="utf-8"))
+    path = tmp_path / "app.json"
+    path.write_text(json.dumps(app))
+    assert list(lint.app_problems(path)) == []
+    path.write_text(json.dumps({**app, **changes, "env": {**app["env"], **variables}}))
     (found,) = lint.app_problems(path)
     assert says in found[1]
 
