@@ -37,7 +37,7 @@ from millstream.errors import (
 )
 from millstream.sinks.files import read_committed
 from millstream.stream import Stream
-from millstream.windows import Tumbling, tumbling
+from millstream.windows import Session, Sliding, Tumbling, session, sliding, tumbling
 
 __all__ = [
     "Accumulator",
@@ -47,8 +47,10 @@ __all__ = [
     "IncompatibleState",
     "MillstreamError",
     "ProgramError",
+    "Session",
     "ShardFailed",
     "SinkFailed",
+    "Sliding",
     "SourceFailed",
     "StoreUnavailable",
     "Stream",
@@ -61,7 +63,9 @@ __all__ = [
     "mean",
     "own",
     "read_committed",
+    "session",
     "share",
+    "sliding",
     "std",
     "stdout",
     "tumbling",

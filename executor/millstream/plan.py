@@ -14,13 +14,17 @@ import polars as pl
 
 from millstream.aggregates import TIME, Aggregate
 from millstream.contract.checkpoint import ShardId
-from millstream.core.window_state import WindowState
+from millstream.core.window_states.partials import Partials
+from millstream.core.window_states.session import SessionState
+from millstream.core.window_states.sliding import SlidingState
+from millstream.core.window_states.state import WindowState
+from millstream.core.window_states.tumbling import TumblingState
 from millstream.durations import duration_text
 from millstream.repartition.source import RepartitionSource
 from millstream.schema import schema_after
 from millstream.sinks.sink import Sink
 from millstream.sources.source import Source
-from millstream.windows import Tumbling
+from millstream.windows import Session, Sliding, Tumbling, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,7 @@ class WindowedAggregation:
 
     time: EventTime
     keys: tuple[str, ...]
-    window: Tumbling
+    window: Window
     allowed_lateness_us: int
     early_us: int | None
     aggregates: Mapping[str, Aggregate]
@@ -97,14 +101,26 @@ class WindowedAggregation:
 
     def new_state(self) -> WindowState:
         """Empty state for one shard."""
-        return WindowState(
-            keys=self.keys,
-            window=self.window,
-            allowed_lateness_us=self.allowed_lateness_us,
-            aggregates=self.aggregates,
-            records=self.records,
-            time_column=self.time.column,
+        partials = Partials(
+            keys=self.keys, aggregates=self.aggregates, records=self.records, time_column=self.time.column
         )
+        match self.window:
+            case Tumbling():
+                return TumblingState(partials, self.window, allowed_lateness_us=self.allowed_lateness_us)
+            case Sliding():
+                return SlidingState(
+                    partials,
+                    self.window,
+                    allowed_lateness_us=self.allowed_lateness_us,
+                    early=self.early_us is not None,
+                )
+            case Session():
+                return SessionState(partials, self.window, allowed_lateness_us=self.allowed_lateness_us)
+
+    def partial_schema(self) -> pl.Schema:
+        """The columns of partial rows."""
+        state = self.new_state()
+        return state.partial(state.partials.no_records()).schema
 
     def checked_result_schema(self) -> pl.Schema:
         """The columns of the results.
@@ -120,14 +136,14 @@ class WindowedAggregation:
                 what=f"aggregate {name}={aggregate.label}",
                 where=aggregate.where,
             )
-        return self.new_state().result_schema()
+        return self.new_state().closed(None, None, None).schema
 
     def state_shape(self) -> str:
         """What the state is made of, in words; equal for programs that can take over each other's state.
 
         Leaves out expressions' text, which may differ between versions of Polars, and what state does not depend on.
         """
-        columns = ", ".join(f"{name} {dtype}" for name, dtype in self.new_state().state_schema.items())
+        columns = ", ".join(f"{name} {dtype}" for name, dtype in self.partial_schema().items())
         functions = ", ".join(f"{name}={a.label.partition('(')[0]}" for name, a in self.aggregates.items())
         return f"keys {', '.join(self.keys)}; {self.window}; {functions}; columns {columns}"
 
@@ -208,7 +224,7 @@ class Plan:
             stage=1,
             keys=repartition.keys,
             shards=repartition.shards,
-            schema=windowed.new_state().state_schema,
+            schema=windowed.partial_schema(),
             upstream=source,
         )
         return (

@@ -21,7 +21,7 @@ from millstream.repartition.source import RepartitionSource
 from millstream.schema import caller, no_column, require_column, schema_after
 from millstream.sinks.sink import Sink
 from millstream.sources.source import Source
-from millstream.windows import Tumbling
+from millstream.windows import Session, Sliding, Tumbling, Window, lengths_us
 
 IntoExpr = str | pl.Expr
 Dtype = pl.DataType | type[pl.DataType]
@@ -49,7 +49,7 @@ class Writable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    window: Tumbling
+    window: Window
     allowed_lateness_us: int
     early_us: int | None
 
@@ -214,7 +214,7 @@ class Stream:
             )
         return stream
 
-    def window(self, window: Tumbling, *, allowed_lateness: Duration = "0s", early: Duration | None = None) -> Stream:
+    def window(self, window: Window, *, allowed_lateness: Duration = "0s", early: Duration | None = None) -> Stream:
         """Group by time as well.
 
         A window gives its result when the watermark passes its end (pane `on_time`).  With `early`, a window that
@@ -222,7 +222,7 @@ class Stream:
         the end but within `allowed_lateness` corrects the result (pane `late`); one beyond it goes to `.late(…)`.
         """
         where = caller()
-        if not isinstance(window, Tumbling):
+        if not isinstance(window, Tumbling | Sliding | Session):
             raise ProgramError(f"window: needs a window such as tumbling('1h'), not {window!r}", where=where)
         if self._keys is None:
             raise ProgramError("window: say by which key first: .key_by(…).window(…)", where=where)
@@ -236,7 +236,7 @@ class Stream:
         dtype = self._schema[time.column]
         if not isinstance(dtype, pl.Datetime):
             raise ProgramError(f'window: the event-time column "{time.column}" has become {dtype}', where=where)
-        if dtype.time_unit == "ms" and (window.size_us % 1_000 or window.offset_us % 1_000):
+        if dtype.time_unit == "ms" and any(length % 1_000 for length in lengths_us(window)):
             raise ProgramError(
                 f'window: "{time.column}" counts in milliseconds, so the window must be whole ones', where=where
             )
@@ -252,9 +252,9 @@ class Stream:
     def aggregate(self, **aggregates: Aggregate) -> Stream:
         """One row per key and window, with one column per aggregate.
 
-        Rows are: the key columns, `window_start`, `window_end`, the aggregates, `pane` (early, on_time, late) and
-        `revision`, which counts up from 0 for one key and window.  Every row holds the whole result so far: upserting
-        by key and window, with the highest revision kept, gives the exact answer.
+        Rows are: the key columns, `window_start`, `window_end`, the aggregates, `pane` (early, on_time, late, and with
+        sessions withdrawn) and `revision`, which counts up from 0 for one key and window.  Every row holds the whole
+        result so far: upserting by key and window, with the highest revision kept, gives the exact answer.
         """
         where = caller()
         if self._window is None or self._keys is None or self._plan.time is None:

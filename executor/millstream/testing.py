@@ -82,8 +82,9 @@ class TestRun:
 
 
 def upserted(rows: pl.DataFrame, *key: str) -> pl.DataFrame:
-    """Per key the row with the highest revision, sorted by key, without `pane` and `revision`."""
-    return rows.sort("revision").unique(key, keep="last").sort(key).drop("pane", "revision")
+    """Per key the row with the highest revision, sorted by key, without `pane` and `revision`; none if withdrawn."""
+    newest = rows.sort("revision").unique(key, keep="last").sort(key)
+    return newest.filter(pl.col("pane") != "withdrawn").drop("pane", "revision")
 
 
 def run(

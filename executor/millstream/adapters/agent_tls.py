@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _PREFIX: Final = "LIBPROCESS_SSL_"
 _OLD_PREFIX: Final = "SSL_"
+# What libprocess has unless LIBPROCESS_SSL_CIPHERS says otherwise is in OpenSSL's list, but not in Python's own.
+_CIPHERS: Final = "DEFAULT"
 _TRUE: Final = frozenset({"1", "true"})
 
 
@@ -61,6 +63,7 @@ class AgentTls:
         """Make a session speak to the agent in the same way.
 
         Raises:
+            BadTlsSetting: a file is not what it should be.
             OSError: the address has no name.
         """
         if self.authority is None:
@@ -70,7 +73,8 @@ class AgentTls:
         else:
             session.verify = self.authority
         session.cert = (self.certificate, self.key or self.certificate) if self.certificate else None
-        session.mount("https://", _Adapter(self.server_name(host) if self.authority is not None else None))
+        name = self.server_name(host) if self.authority is not None else None
+        session.mount("https://", _Adapter(self.context(), name))
 
     def context(self) -> ssl.SSLContext:
         """The client's end of TLS.
@@ -79,6 +83,7 @@ class AgentTls:
             BadTlsSetting: a file is not what it should be.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_ciphers(_CIPHERS)
         try:
             if self.authority is None:
                 context.check_hostname = False
@@ -146,11 +151,13 @@ class _Connection(http.client.HTTPSConnection):
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, server_name: str | None) -> None:
+    def __init__(self, context: ssl.SSLContext, server_name: str | None) -> None:
+        self._context = context
         self._server_name = server_name
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["ssl_context"] = self._context
         if self._server_name is not None:
             kwargs["server_hostname"] = kwargs["assert_hostname"] = self._server_name
         super().init_poolmanager(*args, **kwargs)

@@ -17,16 +17,13 @@ import polars as pl
 from millstream.accumulators import Amounts
 from millstream.contract.checkpoint import Manifest, Position, ShardCounters, ShardId
 from millstream.core.watermark import GivenWatermark, Watermark
-from millstream.core.window_state import WindowState
+from millstream.core.window_states.state import WindowState
 from millstream.errors import IncompatibleState, ShardFailed
 from millstream.plan import Plan
 from millstream.runtime.isolation import Isolated, isolate
 from millstream.runtime.outputs import ShardOutputs
 from millstream.runtime.pipeline import Pipeline, StepFailed
 from millstream.sources.source import Batch, DeadRecord
-
-_WINDOWS = "windows"
-"""The role of the state file with the windows."""
 
 _ATTEMPTS_BEFORE_ISOLATION = 3
 _CRASHES_IN_A_ROW_MAX = 100
@@ -89,8 +86,8 @@ class ShardFlow:
                 at_us=saved_us,
                 now=now,
             )
-        if self._windows is not None and _WINDOWS in state:
-            self._windows.load(pl.read_ipc(io.BytesIO(state[_WINDOWS])), saved_us)
+        if self._windows is not None and state:
+            self._windows.load({role: pl.read_ipc(io.BytesIO(data)) for role, data in state.items()}, saved_us)
 
     @property
     def watermark_us(self) -> int | None:
@@ -110,12 +107,7 @@ class ShardFlow:
         """The state by role, each as Arrow IPC; nothing for state without rows."""
         if self._windows is None or self._plan.output is not None:
             return {}
-        state = self._windows.compact(self.watermark_us)
-        if state.height == 0:
-            return {}
-        buffer = io.BytesIO()
-        state.write_ipc(buffer, compression="lz4")
-        return {_WINDOWS: buffer.getvalue()}
+        return {role: _arrow(frame) for role, frame in self._windows.save(self.watermark_us).items()}
 
     # ---- a batch
 
@@ -317,3 +309,9 @@ class ShardFlow:
 def _rows_before(batch: Batch, position: int) -> int:
     """How many rows of the batch lie before a position."""
     return bisect.bisect_left(range(batch.frame.height), position, key=lambda row: batch.origin(row)[0])
+
+
+def _arrow(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compression="lz4")
+    return buffer.getvalue()

@@ -19,7 +19,8 @@ import polars as pl
 
 from millstream.accumulators import Amounts, collected
 from millstream.aggregates import TIME
-from millstream.core.window_state import ROWS, WindowState
+from millstream.core.window_states.partials import ROWS
+from millstream.core.window_states.state import WindowState
 from millstream.errors import user_frame
 from millstream.plan import Apply, EventTime, MapBatches, Plan, RowStep, Step, WindowedAggregation, WriteTo
 

@@ -9,21 +9,23 @@ import polars as pl
 from millstream import count
 from millstream import sum as total
 from millstream.aggregates import TIME
-from millstream.core.window_state import ROWS, WINDOW, WindowState
+from millstream.core.window_states.partials import ROWS, WINDOW, Partials
+from millstream.core.window_states.state import ROLE
+from millstream.core.window_states.tumbling import TumblingState
 from millstream.windows import Tumbling
 
 RECORDS = pl.Schema({"key": pl.Int64(), "at": pl.Datetime("us"), "value": pl.Int64()})
 
 
-def state(lateness_us: int = 0) -> WindowState:
-    return WindowState(
-        keys=["key"],
-        window=Tumbling(size_us=10),
-        allowed_lateness_us=lateness_us,
-        aggregates={"n": count(), "total": total("value")},
-        records=RECORDS,
-        time_column="at",
+def state(lateness_us: int = 0) -> TumblingState:
+    partials = Partials(
+        keys=["key"], aggregates={"n": count(), "total": total("value")}, records=RECORDS, time_column="at"
     )
+    return TumblingState(partials, Tumbling(size_us=10), allowed_lateness_us=lateness_us)
+
+
+def saved(one: TumblingState, watermark_us: int | None = None) -> pl.DataFrame:
+    return one.save(watermark_us)[ROLE]
 
 
 def records(*rows: tuple[int, int, int]) -> pl.DataFrame:
@@ -45,8 +47,8 @@ def test_many_small_runs_and_a_few_large_ones_merge_to_the_same() -> None:
         small.fold(small.partial(records(*rows[start : start + 3000])))
     large.fold(large.partial(records(*rows)))
     order = [WINDOW, "key"]
-    assert small.compact(None).sort(order).equals(large.compact(None).sort(order))
-    assert large.compact(None)[ROWS].sum() == len(rows)
+    assert saved(small).sort(order).equals(saved(large).sort(order))
+    assert saved(large)[ROWS].sum() == len(rows)
 
 
 def test_unmerged_runs_stay_in_bounds() -> None:
@@ -54,22 +56,22 @@ def test_unmerged_runs_stay_in_bounds() -> None:
     for number in range(10_000):
         one.fold(one.partial(records((number % 3, 5, 1))))
         assert one.rows <= 3 + 64
-    assert one.compact(None)["n.n"].to_list() == [3334, 3333, 3333] or one.rows == 3
+    assert saved(one)["n.n"].to_list() == [3334, 3333, 3333] or one.rows == 3
 
 
 def test_what_is_past_its_lateness_is_forgotten() -> None:
     one = state(lateness_us=5)
     one.fold(one.partial(records((1, 3, 1), (1, 13, 2), (2, 3, 4))))
     assert one.closed(None, 12, None)["total"].to_list() == [1, 4]
-    assert one.compact(14).height == 3
-    assert one.compact(15).height == 1
+    assert saved(one, 14).height == 3
+    assert saved(one, 15).height == 1
     assert one.rows == 1
 
 
 def test_a_saved_state_goes_on_as_if_nothing_had_happened() -> None:
     one, two = state(), state()
     one.fold(one.partial(records((1, 3, 1), (2, 13, 2))))
-    two.load(one.compact(5), 5)
+    two.load(one.save(5), 5)
     for each in (one, two):
         each.fold(each.partial(records((1, 4, 10))))
         shown = each.closed(5, 10, None)
