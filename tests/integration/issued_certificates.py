@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -25,10 +25,16 @@ class Issued:
     certificate: Path
     key: Path
 
-    def server_context(self, *, client_ca: Path | None = None) -> ssl.SSLContext:
-        """TLS for a server with this certificate, which asks clients for one of `client_ca`."""
+    def server_context(self, *, client_ca: Path | None = None, ciphers: str | None = None) -> ssl.SSLContext:
+        """TLS for a server with this certificate, which asks clients for one of `client_ca`.
+
+        `ciphers` of TLS 1.2; None: any, and any version.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
+        if ciphers is not None:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers(ciphers)
         if client_ca is not None:
             context.load_verify_locations(client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
@@ -54,9 +60,11 @@ class Authority:
         self.file = folder / f"{name.replace(' ', '-')}.pem"
         self.file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, *names: str, expired: bool = False, stem: str | None = None) -> Issued:
-        """A certificate for these names and addresses."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(self, *names: str, expired: bool = False, stem: str | None = None, old_fashioned: bool = False) -> Issued:
+        """A certificate for these names and addresses; old-fashioned: with an RSA key, for ciphers that want that."""
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = (
+            rsa.generate_private_key(65537, 2048) if old_fashioned else ec.generate_private_key(ec.SECP256R1())
+        )
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         builder = _builder(subject, self._name, key.public_key(), DAY if expired else timedelta(days=36500))
         builder = builder.add_extension(x509.SubjectAlternativeName([_named(name) for name in names]), critical=False)
@@ -76,7 +84,7 @@ class Authority:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, life: timedelta
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, life: timedelta
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()

@@ -37,10 +37,12 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @contextmanager
-def bench_at(issued: Issued, *, client_ca: Path | None = None, **variables: str) -> Iterator[Bench]:
+def bench_at(
+    issued: Issued, *, client_ca: Path | None = None, ciphers: str | None = None, **variables: str
+) -> Iterator[Bench]:
     """A driver at an agent with this certificate; variables are named without `LIBPROCESS_SSL_`."""
     extra = {f"LIBPROCESS_SSL_{name}": value for name, value in {"ENABLED": "1", **variables}.items()}
-    with scripted_agent(issued.server_context(client_ca=client_ca)) as (agent, endpoint):
+    with scripted_agent(issued.server_context(client_ca=client_ca, ciphers=ciphers)) as (agent, endpoint):
         checkpoint = {"MESOS_CHECKPOINT": "1", "MESOS_RECOVERY_TIMEOUT": "1hrs"}
         bench = Bench(agent, endpoint, **checkpoint, **extra, MESOS_EXECUTOR_AUTHENTICATION_TOKEN=TOKEN)
         bench.driver.start()
@@ -74,6 +76,15 @@ def test_a_certificate_of_ours(authority: Authority) -> None:
         converse(bench)
     variables = {"CA_FILE": str(authority.file), "CERT_FILE": str(joined)}
     with bench_at(authority.issue(LOOPBACK), client_ca=authority.file, **variables) as bench:
+        converse(bench)
+
+
+@pytest.mark.parametrize("cipher", ["AES128-SHA", "AES256-SHA", "ECDHE-RSA-AES128-GCM-SHA256"])
+@pytest.mark.parametrize("checked", [True, False])
+def test_the_ciphers_of_mesos(authority: Authority, cipher: str, checked: bool) -> None:
+    """Those that libprocess has unless it is told others, which Python offers to nobody by itself; and a better one."""
+    variables = {"CA_FILE": str(authority.file)} if checked else {}
+    with bench_at(authority.issue(LOOPBACK, old_fashioned=True), ciphers=cipher, **variables) as bench:
         converse(bench)
 
 

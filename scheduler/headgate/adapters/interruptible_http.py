@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
 
 READ_BYTES = 256 * 1024
 ERROR_BODY_BYTES = 4096
@@ -210,7 +211,8 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        # What libprocess has unless it is told other ciphers is in OpenSSL's list, but not in Python's own.
+        super().init_poolmanager(*args, **kwargs, ssl_context=create_urllib3_context(ciphers="DEFAULT"))
         on_open = self._on_open
 
         class Connection(HTTPConnection):
