@@ -31,8 +31,10 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._head = b""
         self._wanted = -1
+        self._parts: list[bytes] = []
+        self._have = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The records that `chunk` completes, oldest first.
@@ -40,36 +42,42 @@ class Decoder:
         Raises:
             BrokenFraming: a length is not a number, or larger than `RECORD_BYTES_MAX`.
         """
-        buffer = self._buffer
-        buffer += chunk
+        if self._head:
+            chunk = self._head + chunk
         records: list[bytes] = []
         at = 0
         while True:
             if self._wanted < 0:
-                newline = buffer.find(b"\n", at, at + _DIGITS_MAX + 1)
+                newline = chunk.find(b"\n", at, at + _DIGITS_MAX + 1)
                 if newline < 0:
-                    if len(buffer) - at > _DIGITS_MAX:
-                        raise BrokenFraming(f"no record length in {bytes(buffer[at : at + 32])!r}")
-                    _require_digits(buffer[at:])
-                    break
-                self._wanted = _length(buffer[at:newline])
+                    if len(chunk) - at > _DIGITS_MAX:
+                        raise BrokenFraming(f"no record length in {chunk[at : at + 32]!r}")
+                    self._head = chunk[at:]
+                    _require_digits(self._head)
+                    return records
+                self._head = b""
+                self._wanted = _length(chunk[at:newline])
                 at = newline + 1
-            if len(buffer) - at < self._wanted:
-                break
-            records.append(bytes(buffer[at : at + self._wanted]))
-            at += self._wanted
-            self._wanted = -1
-        if at:
-            del buffer[:at]
-        return records
+            end = at + self._wanted - self._have
+            part = chunk[at:end]
+            if len(chunk) < end:
+                # Copied once more only, when the record is whole: large ones come in hundreds of pieces.
+                self._parts.append(part)
+                self._have += len(part)
+                return records
+            if self._parts:
+                part = b"".join((*self._parts, part))
+                self._parts.clear()
+            records.append(part)
+            at, self._wanted, self._have = end, -1, 0
 
 
-def _require_digits(text: bytearray) -> None:
+def _require_digits(text: bytes) -> None:
     if text and not text.isdigit():
-        raise BrokenFraming(f"{bytes(text)!r} is no record length")
+        raise BrokenFraming(f"{text!r} is no record length")
 
 
-def _length(text: bytearray) -> int:
+def _length(text: bytes) -> int:
     if not text:
         raise BrokenFraming("empty record length")
     _require_digits(text)
