@@ -13,7 +13,7 @@ from headgate.model.job import JobSpec, Program, Scaling, Workers
 from headgate.model.operation import Hold, ReservationRecord
 from headgate.model.resources import Request
 from headgate.model.task import Stage, TaskRecord
-from headgate.simulator.agent import AgentSettings
+from headgate.simulator.agent import Agent, AgentSettings
 from headgate.simulator.messages import Reply
 from headgate.testing import world as world_module
 from headgate.testing.faults import Fault
@@ -133,6 +133,12 @@ class Story:
         assert leader is not None
         assert leader.link is not None
         return leader.link.flowing
+
+    def add_agent(self, settings: AgentSettings) -> None:
+        """One more agent."""
+        self.town._agents[settings.address] = settings
+        self.town.cluster.add_agent(Agent(settings, self.town._chance()), self.now)
+        self.town.settle()
 
     def address_of(self, hostname: str) -> str:
         """Where an agent is."""

@@ -19,6 +19,7 @@ from headgate.core import words
 from headgate.core.explain import cause, explain
 from headgate.core.job_stage import JobOutcome, settle_job
 from headgate.core.ledger import Ledger
+from headgate.core.maintenance import answers, plan_moves
 from headgate.core.offer_stage import OfferOutcome, use_offers
 from headgate.core.operations import operation_questions
 from headgate.core.placing.gang import held_until
@@ -55,6 +56,7 @@ def decide(snapshot: Snapshot) -> Plan:
         return _disconnected(ledger, snapshot)
     strays = dict(snapshot.strays)
     frozen = watch(ledger, snapshot, strays, due)
+    plan_moves(ledger, snapshot, frozen, due)
     outcomes = {job.name: settle_job(ledger, job.name, snapshot, due, frozen) for job in _in_order(ledger)}
     outcomes = _ramped(ledger, outcomes, snapshot.settings, frozen)
     open_gate = reconciled(snapshot.link, snapshot.settings.patience.reconcile_gate_s, snapshot.now)
@@ -70,6 +72,7 @@ def decide(snapshot: Snapshot) -> Plan:
         *words.assignments(ledger, snapshot, due),
         *offers.places,
         *offers.refusals,
+        *answers(ledger, snapshot, offers.fleet),
     )
     held = {name: _held_text(outcome, frozen) for name, outcome in outcomes.items() if outcome.difference.held}
     waiting = _explained(ledger, snapshot, offers, gate, held, due)

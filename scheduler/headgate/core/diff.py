@@ -35,7 +35,8 @@ def difference(
     """What separates the job's tasks from its wish.
 
     Surplus workers, highest number first by construction, are drained once they `may_leave`, and killed at once if they
-    do not run yet.
+    do not run yet.  One that is to leave its agent leaves its slot to another attempt, and is drained in the same way
+    once that one runs.
     """
     ending = (Stage.DRAINING, Stage.KILLING)
     if job.state.over:
@@ -50,6 +51,12 @@ def difference(
             if task.stage in (Stage.LAUNCHING, Stage.STARTING, Stage.UNREACHABLE):
                 kill.append(task)
             elif task.stage is Stage.RUNNING and may_leave(task):
+                drain.append(task)
+        elif task.moving_since is not None and task.stage in (Stage.RUNNING, Stage.DRAINING):
+            successor = filled.get(task.worker)
+            if successor is None and task.stage is Stage.DRAINING:
+                filled[task.worker] = task
+            elif task.stage is Stage.RUNNING and successor and successor.stage is Stage.RUNNING and may_leave(task):
                 drain.append(task)
         elif task.worker in filled:
             # Two in one slot: the older one is what a crash between two saves has left.

@@ -59,7 +59,10 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
             _all_offered(world, event.offers, now)
         case Rescinded():
             world.doubtful.discard(event.offer_id)
-            world.inverse_offers.pop(event.offer_id, None)
+            inverse = world.inverse_offers.pop(event.offer_id, None)
+            if inverse is not None:
+                # The schedule has changed, or the agent is gone: whoever still wants it back asks again.
+                world.windows.pop(inverse.agent_id, None)
             if world.offers.pop(event.offer_id, None) is not None:
                 world.counted["rescinded"] += 1
         case Update():
@@ -136,6 +139,7 @@ def _forget_connection(world: World) -> None:
     world.flows.clear()
     world.unanswered = set()
     world.inverse_offers.clear()
+    world.windows.clear()
     world.asked_operations.clear()
     world.probed.clear()
     world.absent.clear()
@@ -149,6 +153,7 @@ def heeds_constraints(version: str | None) -> bool:
 
 def _asked_back(world: World, inverse: InverseOffer) -> None:
     world.inverse_offers[inverse.id] = inverse
+    world.windows[inverse.agent_id] = inverse.unavailability
     seen = world.agents.get(inverse.agent_id)
     if seen is not None:
         world.agents[inverse.agent_id] = replace(seen, unavailability=inverse.unavailability)
@@ -169,6 +174,10 @@ def _all_offered(world: World, offers: Sequence[Offer], now: float) -> None:
 
 def _offered(world: World, offer: Offer, offered: Resources, now: float) -> None:
     world.absent.discard(offer.agent_id)
+    if offer.unavailability is None:
+        world.windows.pop(offer.agent_id, None)
+    else:
+        world.windows[offer.agent_id] = offer.unavailability
     world.counted["received"] += 1
     before = world.agents.get(offer.agent_id)
     world.agents[offer.agent_id] = AgentSeen(

@@ -131,8 +131,8 @@ def _difference(ledger: Ledger, job: JobRecord, snapshot: Snapshot) -> Differenc
 def _end(ledger: Ledger, name: JobName, wanted: Difference, now: float) -> None:
     for task in wanted.kill:
         happen(ledger, task, TaskEvent.KILL, now, _why(ledger.jobs[name], task))
-    if wanted.drain:
-        _drain(ledger, name, wanted.drain, now, _why(ledger.jobs[name], wanted.drain[0]))
+    for task in wanted.drain:
+        _drain(ledger, name, [task], now, _why(ledger.jobs[name], task))
 
 
 def _drain(ledger: Ledger, name: JobName, tasks: Sequence[TaskRecord], now: float, why: str) -> None:
@@ -165,6 +165,8 @@ def _why(job: JobRecord, task: TaskRecord) -> str:
         return f"the job is {job.state.value}"
     if task.worker >= job.workers:
         return f"{job.workers} workers are enough"
+    if task.moving_since is not None:
+        return "its agent is to be maintained, and another attempt has taken its place"
     return "another attempt fills its slot"
 
 

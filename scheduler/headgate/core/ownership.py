@@ -75,6 +75,9 @@ def assign(
     tasks = ledger.tasks_of(job.name)
     shards = [shard for shard in ledger.shards(job.name).values() if not shard.finished]
     ready = [task for task in tasks if task.stage is Stage.RUNNING and task.worker < job.workers and task.id in heard]
+    replaced = {task.worker for task in ready if task.moving_since is None}
+    moving = {task.id for task in tasks if task.moving_since is not None and task.worker in replaced}
+    ready = [task for task in ready if task.id not in moving]
     arriving = [
         task.launched_at + patience.settle_s
         for task in tasks
@@ -91,7 +94,7 @@ def assign(
     moves = balanced(
         shards,
         workers=[task.id for task in ready],
-        leaving={task.id for task in tasks if task.worker >= job.workers},
+        leaving={task.id for task in tasks if task.worker >= job.workers} | moving,
         costs=shard_costs([shard.id for shard in shards], demands),
         may_give=_gathered(job, ready, patience, now, due),
         may_take=not arriving,

@@ -15,7 +15,7 @@ from headgate.core.measure import Gauges
 from headgate.model.ids import AgentId, JobName, OfferId, OperationId, ShardId, TaskId
 from headgate.model.measurements import Heard
 from headgate.model.note import Note, NoteKind
-from headgate.model.offer import InverseOffer, Offer
+from headgate.model.offer import InverseOffer, Offer, Unavailability
 from headgate.model.plan import Announce, Answer, Ask, AskOperations, Assign, End, Flow, Place, Plan, Refuse, Step
 from headgate.model.record import Records
 from headgate.model.settings import Settings
@@ -48,6 +48,7 @@ class World:
         self.strays: dict[TaskId, AgentId | None] = {}
         self.announced: Announced | None = None
         self.inverse_offers: dict[OfferId, InverseOffer] = {}
+        self.windows: dict[AgentId, Unavailability] = {}
         self.absent: set[AgentId] = set()
         self.unanswered: set[TaskId] = set()
         self.counted: Counter[str] = Counter()
@@ -94,6 +95,7 @@ class World:
             strays=dict(self.strays),
             announced=self.announced,
             inverse_offers=dict(self.inverse_offers),
+            windows=dict(self.windows),
             absent=frozenset(self.absent),
         )
 

@@ -118,5 +118,7 @@ class Snapshot:
     announced: Announced | None = None
     """None: as in the settings."""
     inverse_offers: Mapping[OfferId, InverseOffer] = field(default_factory=dict)
+    windows: Mapping[AgentId, Unavailability] = field(default_factory=dict)
+    """Announced maintenance of agents."""
     absent: frozenset[AgentId] = frozenset()
     """Agents that the master could not reach when it was asked last."""

@@ -129,7 +129,10 @@ class IntentSaved:
 
 
 class OnePerSlot:
-    """At most one task is recorded per worker slot, and the slot remembers that its attempt is used up."""
+    """At most one task is recorded per worker slot, and the slot remembers that its attempt is used up.
+
+    One that is to leave its agent may stay until another has taken its place.
+    """
 
     def __init__(self, store: StoredRecords, timeline: Timeline) -> None:
         del timeline  # It holds at any time.
@@ -139,8 +142,9 @@ class OnePerSlot:
         """See `Rule`."""
         if not isinstance(happened, Saved) or not happened.keys("tasks"):
             return
-        slots = Counter((task.job, task.worker) for task in self._store.tasks.values())
-        for task in self._store.tasks.values():
+        tasks = self._store.tasks.values()
+        slots = Counter((task.job, task.worker) for task in tasks if task.moving_since is None)
+        for task in tasks:
             if slots[task.job, task.worker] > 1:
                 raise Violation("OnePerSlot", f"{task.id} is not alone in its slot")
             slot = self._store.workers.get((task.job, task.worker))

@@ -64,6 +64,7 @@ _AT_WORK: Final = frozenset({Stage.LAUNCHING, Stage.STARTING, Stage.RUNNING})
 class NoMoreThanWished:
     """When something is launched, a job has no more tasks that are to work than it wishes workers.
 
+    One that leaves its agent for maintenance is replaced before it goes.
     After a wish for fewer those that are to go may stay until their shards are in other hands, and no longer count.
     """
 
@@ -80,10 +81,11 @@ class NoMoreThanWished:
                     still = self._allowed.get(name, 0) if self._stay(job) else 0
                     self._allowed[name] = max(job.workers, still)
             case Sent(call=Accept()):
-                at_work = Counter(task.job for task in self._store.tasks.values() if task.stage in _AT_WORK)
-                for name, tasks in sorted(at_work.items()):
-                    if tasks > self._allowed.get(name, 0):
-                        text = f"{tasks} tasks of {name} are to work, wished are {self._allowed.get(name, 0)}"
+                tasks = self._store.tasks.values()
+                at_work = Counter(task.job for task in tasks if task.stage in _AT_WORK and task.moving_since is None)
+                for name, count in sorted(at_work.items()):
+                    if count > self._allowed.get(name, 0):
+                        text = f"{count} tasks of {name} are to work, wished are {self._allowed.get(name, 0)}"
                         raise Violation("NoMoreThanWished", text)
 
     def _stay(self, job: JobRecord) -> bool:
