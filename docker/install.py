@@ -41,13 +41,17 @@ def trim(path: Path) -> None:
 
     packages = [name for name in _lines(options["packages"]) if (source(name) / "__init__.py").is_file()]
     options["packages"] = "\n" + "\n".join(packages)
-    commands = config["options.entry_points"]
-    kept = [
-        line
-        for line in _lines(commands["console_scripts"])
-        if source(line.split(" = ")[1].split(":")[0]).with_suffix(".py").is_file()
-    ]
-    commands["console_scripts"] = "\n" + "\n".join(kept)
+    entry_points = config["options.entry_points"]
+    for group in list(entry_points):
+        kept = [
+            line
+            for line in _lines(entry_points[group])
+            if source(line.split(" = ")[1].split(":")[0]).with_suffix(".py").is_file()
+        ]
+        if kept:
+            entry_points[group] = "\n" + "\n".join(kept)
+        else:
+            del entry_points[group]
     for key in ("long_description", "long_description_content_type", "license_files"):
         config["metadata"].pop(key, None)
     config.remove_section("options.data_files")

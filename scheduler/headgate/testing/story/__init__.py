@@ -46,12 +46,16 @@ from headgate.testing.story.expectations import (
     suppressed,
     task_is,
 )
+from headgate.testing.story.real_stage import RealStage
 from headgate.testing.story.script import Story, StoryFailed, Telling
+from headgate.testing.story.simulated_stage import SimulatedStage
 from headgate.testing.story.stage import CannotDo, Stage, StageFailed
 from headgate.testing.story.virtual_stage import VirtualStage
 
 __all__ = [
     "CannotDo",
+    "RealStage",
+    "SimulatedStage",
     "Stage",
     "StageFailed",
     "Story",

@@ -206,6 +206,7 @@ class _Teller:
                     *(f"    {each}" for each in happened[-SHOWN_MAX:]),
                     "  the whole story:",
                     *(f"    {each}" for each in self._telling.transcript[-SHOWN_MAX:]),
+                    *(f"  {each}" for each in self._stage.notes()),
                 )
             )
         )

@@ -44,5 +44,8 @@ class Stage(Protocol):
     def wait(self, until: Callable[[], bool], within_s: float) -> bool:
         """Let time pass until something is so, or that time is over; whether it is so."""
 
+    def notes(self) -> Sequence[str]:
+        """What else may explain a failure, in lines."""
+
     def close(self) -> None:
         """End everything that was begun.  Idempotent."""

@@ -76,6 +76,8 @@ PATIENCE_S: Final = 60.0
 FAILOVER_S: Final = 2.0
 ANSWER_S: Final = 60.0
 RATE_PER_S: Final = 1000.0
+NOTES: Final = 8
+"""Of each job's history, to explain a failure."""
 
 
 class VirtualStage:
@@ -187,6 +189,12 @@ class VirtualStage:
             self._timeline.step()
             self._look_at_jobs()
         return True
+
+    def notes(self) -> Sequence[str]:
+        """See `Stage`: the scheduler's own account of its jobs."""
+        scheduler = self._host.scheduler
+        jobs = () if scheduler is None else scheduler.view.jobs
+        return [f"{job.name}: {note.text}" for job in jobs for note in job.history[-NOTES:]]
 
     def close(self) -> None:
         """See `Stage`."""
