@@ -96,6 +96,19 @@ def test_what_is_cancelled_or_not_wanted_any_more_is_given_back(monkeypatch: pyt
     story.until(lambda: story.flowing == set())
 
 
+def test_a_paused_job_finds_its_data_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is reserved stays so, and is used again."""
+    story = Story(monkeypatch, [job_spec(keep=KEEP)], [agent(0), agent(1)])
+    story.until(lambda: len(story.running) == 1)
+    (task,) = story.tasks
+    story.scheduler.pause(task.job)
+    story.until(lambda: not story.tasks)
+    story.wait(100.0)
+    assert story.labels() == {task.reservation}
+    story.scheduler.resume(task.job)
+    story.until(lambda: [(each.agent_id, each.reservation) for each in story.running] == [(task.agent_id, task.id)])
+
+
 def test_what_others_have_reserved_is_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels of others, in the same role: not launched on, not given back; the job waits.
 

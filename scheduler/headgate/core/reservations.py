@@ -2,7 +2,7 @@
 
 Level-triggered, from the records alone.  A slot goes back to the agent that holds its reservation; when that has not
 been offered for as long as the job waits (`worker.abandon_after`), the reservation is given up and the slot starts
-elsewhere, without its data.
+elsewhere, without its data.  A job that is paused keeps what its workers have.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from headgate.model.ids import AgentId, JobName, ReservationId
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
 from headgate.model.operation import Hold, ReservationRecord
+from headgate.model.record import JobState
 from headgate.model.resources import Request, Resources
 from headgate.model.snapshot import Snapshot
 from headgate.model.task import WorkerRecord
@@ -104,7 +105,7 @@ def _unwanted(ledger: Ledger, record: ReservationRecord) -> str | None:
     job = ledger.jobs.get(record.job)
     if job is None or job.submission != record.submission:
         return "its job is no more"
-    if job.state.leaving:
+    if job.state.leaving and job.state not in (JobState.PAUSING, JobState.PAUSED):
         return f"the job is {job.state.value}"
     if record.worker >= job.workers:
         return f"{job.workers} workers are enough"
