@@ -81,12 +81,12 @@ def use_offers(
         wants = [want for want in (_less(want, filled.slots) for want in wants) if want.workers]
         take_turns(ledger, filled.gathered, wants, patience, snapshot.now, due)
         gathered = tuple(each for each in filled.gathered if ledger.jobs[each.spec.name].gang.holds_since is not None)
-    places = _record(ledger, filled, fleet, snapshot)
+    helpful = _helpful([*wants, *_soon(ledger, outcomes, scene, snapshot)], fleet) | filled.brief
+    places = _record(ledger, filled, fleet, helpful, snapshot)
     used = {offer_id for place in places for offer_id in place.offer_ids}
     used.update(offer_id for each in gathered for offer_id in each.pool.offer_ids)
     left = [pool for pool in fleet.pools if pool.offer_ids and not used & set(pool.offer_ids)]
     needs = _needs(ledger, wants, snapshot.absent)
-    helpful = _helpful([*wants, *_soon(ledger, outcomes, scene, snapshot)], fleet) | filled.brief
     return OfferOutcome(
         fleet=fleet,
         gathered=Counter(each.spec.name for each in gathered),
@@ -106,8 +106,14 @@ def _less(want: Want, done: AbstractSet[tuple[JobName, int]]) -> Want:
     return replace(want, workers=tuple(each for each in want.workers if (want.spec.name, each) not in done))
 
 
-def _record(ledger: Ledger, filled: Filled, fleet: Fleet, snapshot: Snapshot) -> tuple[Place, ...]:
-    """Write down the intent, one launching task per worker placed, and make it steps, one per agent and role."""
+def _record(
+    ledger: Ledger, filled: Filled, fleet: Fleet, helpful: AbstractSet[tuple[AgentId, str]], snapshot: Snapshot
+) -> tuple[Place, ...]:
+    """Write down the intent, one launching task per worker placed, and make it steps, one per agent and role.
+
+    What is left is refused for long, unless it may be of use soon.
+    """
+    patience = snapshot.settings.patience
     starts: dict[tuple[AgentId, str], list[Start]] = {}
     for each in filled.placed:
         start = _start(ledger, each, filled, snapshot.now)
@@ -120,7 +126,7 @@ def _record(ledger: Ledger, filled: Filled, fleet: Fleet, snapshot: Snapshot) ->
             offer_ids=pools[at].offer_ids,
             starts=tuple(starts.get(at, ())),
             left=pools[at].resources,
-            refuse_s=snapshot.settings.patience.refuse_long_s,
+            refuse_s=patience.refuse_short_s if at in helpful else patience.refuse_long_s,
             reason=_place_reason(len(starts.get(at, ())), len(filled.unreserves.get(at, ()))),
             reserves=filled.reserves.get(at, ()),
             unreserves=filled.unreserves.get(at, ()),

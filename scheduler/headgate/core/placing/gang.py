@@ -24,12 +24,17 @@ def is_gang(ledger: Ledger, name: JobName) -> bool:
 
 
 def find_holder(ledger: Ledger, wants: Sequence[Want], patience: Patience, now: float) -> JobName | None:
-    """The gang for which offers may be held now; None: none waits, or those that do rest."""
+    """The gang for which offers may be held now; None: none waits, or those that do rest.
+
+    None as well when a turn has just ended: what was held is everybody's first.
+    """
     turns = {want.spec.name: ledger.jobs[want.spec.name].gang for want in wants if want.gang}
     holding = [name for name, turn in turns.items() if _is_holding(turn, patience, now)]
     if holding:
         return min(holding, key=lambda name: ledger.jobs[name].submission)
-    ready = [name for name, turn in turns.items() if turn.holds_since is None and (turn.rests_until or 0.0) <= now]
+    if any(turn.holds_since is not None for turn in turns.values()):
+        return None
+    ready = [name for name, turn in turns.items() if (turn.rests_until or 0.0) <= now]
     # Who has never held anything goes before who has, and then the oldest.
     return min(ready, key=lambda name: (turns[name].rests_until or 0.0, ledger.jobs[name].submission), default=None)
 
