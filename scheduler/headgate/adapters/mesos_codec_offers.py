@@ -1,7 +1,7 @@
 """Offers as the master writes them → offers of the model.
 
 An event may hold ten thousand offers.  So the outer shape is decoded in one typed pass, and what repeats from offer to
-offer (an agent's attributes and address, its resources while nothing changes) is kept as raw bytes and looked up by
+offer (an agent's attributes, its resources while nothing changes) is kept as raw bytes and looked up by
 them; only bytes not seen before are taken apart.  One offer that cannot be read does not spoil the others.
 
 Source: `Offer`, `InverseOffer`, `Attribute` of Mesos's `v1/mesos.proto`.
@@ -10,7 +10,7 @@ Source: `Offer`, `InverseOffer`, `Attribute` of Mesos's `v1/mesos.proto`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -32,6 +32,41 @@ from headgate.model.offer import AttributeValue, FaultDomain, InverseOffer, Offe
 REMEMBERED_MAX = 32_768
 """Distinct pieces kept of each kind; above it the memory starts anew."""
 
+_NEW: Final = object.__new__
+"""Half of the time would go into the constructor of a frozen dataclass; the slots of offers are set without it."""
+_FIELDS: Final = [
+    "id",
+    "agent_id",
+    "hostname",
+    "resources",
+    "received_at",
+    "role",
+    "attributes",
+    "domain",
+    "unavailability",
+    "executor_ids",
+    "agent_address",
+    "pledged",
+    "revocable",
+    "reserved",
+]
+assert [each.name for each in fields(Offer)] == _FIELDS, "whoever changes Offer's fields has to set them here, too"
+(
+    _id,
+    _agent_id,
+    _hostname,
+    _resources,
+    _received_at,
+    _role,
+    _attributes_of,
+    _domain,
+    _unavailability_of,
+    _executor_ids,
+    _agent_address,
+    _pledged,
+    _revocable,
+    _reserved,
+) = (getattr(Offer, name).__set__ for name in _FIELDS)
 _NANOSECONDS: Final = 1e9
 _NOTHING: Final = Sorted()
 
@@ -100,15 +135,27 @@ class _Allocation(msgspec.Struct, gc=False):
     role: str = "*"
 
 
+class _OfferId(msgspec.Struct, gc=False):
+    value: OfferId
+
+
+class _AgentId(msgspec.Struct, gc=False):
+    value: AgentId
+
+
+class _ExecutorId(msgspec.Struct, gc=False):
+    value: ExecutorId
+
+
 class _Offer(msgspec.Struct, gc=False):
-    id: Id
-    agent_id: Id
+    id: _OfferId
+    agent_id: _AgentId
     hostname: str
-    url: msgspec.Raw = ABSENT
+    url: _Url | None = None
     domain: msgspec.Raw = ABSENT
     resources: msgspec.Raw = ABSENT
     attributes: msgspec.Raw = ABSENT
-    executor_ids: list[Id] = []
+    executor_ids: list[_ExecutorId] = []
     unavailability: _Unavailability | None = None
     allocation_info: _Allocation | None = None
 
@@ -141,15 +188,14 @@ class _Remembered(Generic[_T]):
 
     def __init__(self, read: Callable[[bytes], _T]) -> None:
         self._read = read
-        self._known: dict[bytes, _T] = {}
+        self.known: dict[bytes, _T] = {}
 
-    def __call__(self, raw: msgspec.Raw) -> _T:
-        key = bytes(raw)
-        found = self._known.get(key)
+    def __call__(self, raw: bytes) -> _T:
+        found = self.known.get(raw)
         if found is None:
-            if len(self._known) >= REMEMBERED_MAX:
-                self._known.clear()
-            found = self._known[key] = self._read(key)
+            if len(self.known) >= REMEMBERED_MAX:
+                self.known.clear()
+            found = self.known[raw] = self._read(raw)
         return found
 
 
@@ -174,7 +220,6 @@ class OfferReader:
         self._split = msgspec.json.Decoder(_SplitOffers)
         self._one = msgspec.json.Decoder(_Offer)
         self._attributes = _Remembered(_reader(list[_Attribute], _attributes))
-        self._address = _Remembered(_reader(_Url, _host_and_port))
         self._domain = _Remembered(_reader(Domain, fault_domain))
         self._decode_resources = msgspec.json.Decoder(list[Resource]).decode
         self._resources: dict[str, _Remembered[Sorted]] = {}
@@ -187,8 +232,7 @@ class OfferReader:
         """
         reserved: dict[OfferId, tuple[ReservedPart, ...]] = {}
         try:
-            whole = self._whole.decode(body).offers
-            return ReadOffers(tuple([self._offer(each, received_at, role, reserved) for each in whole]), reserved)
+            return ReadOffers(self._offers(self._whole.decode(body).offers, received_at, role, reserved), reserved)
         except (msgspec.ValidationError, BadOffer):
             return self._read_one_by_one(body, received_at, role)
 
@@ -198,36 +242,45 @@ class OfferReader:
         bad: list[tuple[str, bytes]] = []
         for raw in self._split.decode(body).offers:
             try:
-                good.append(self._offer(self._one.decode(raw), received_at, role, reserved))
+                good.extend(self._offers([self._one.decode(raw)], received_at, role, reserved))
             except (msgspec.ValidationError, BadOffer) as problem:
                 bad.append((str(problem), bytes(raw)))
         return ReadOffers(tuple(good), reserved, tuple(bad))
 
-    def _offer(
-        self, wire: _Offer, received_at: float, role: str, reserved: dict[OfferId, tuple[ReservedPart, ...]]
-    ) -> Offer:
-        if wire.allocation_info is not None:
-            role = wire.allocation_info.role
-        found = self._resources_for(role)(wire.resources) if wire.resources else _NOTHING
-        offer = Offer(
-            id=OfferId(wire.id.value),
-            agent_id=AgentId(wire.agent_id.value),
-            hostname=wire.hostname,
-            resources=found.plain,
-            received_at=received_at,
-            role=role,
-            attributes=self._attributes(wire.attributes) if wire.attributes else {},
-            domain=self._domain(wire.domain) if wire.domain else None,
-            unavailability=unavailability(wire.unavailability) if wire.unavailability else None,
-            executor_ids=tuple([ExecutorId(each.value) for each in wire.executor_ids]),
-            agent_address=self._address(wire.url) if wire.url else None,
-            pledged=found.pledged,
-            revocable=found.revocable,
-            reserved=found.reserved,
-        )
-        if found.parts:
-            reserved[offer.id] = found.parts
-        return offer
+    def _offers(
+        self, wires: list[_Offer], received_at: float, role: str, reserved: dict[OfferId, tuple[ReservedPart, ...]]
+    ) -> tuple[Offer, ...]:
+        """The offers in their order; `reserved` is added to.  One loop with few calls: ten thousand pass here."""
+        made: list[Offer] = []
+        attributes_known, attributes_of = self._attributes.known, self._attributes
+        for wire in wires:
+            of_role = role if wire.allocation_info is None else wire.allocation_info.role
+            resources = self._resources.get(of_role) or self._resources_for(of_role)
+            raw = bytes(wire.resources)
+            found = resources.known.get(raw) or (resources(raw) if raw else _NOTHING)
+            raw = bytes(wire.attributes)
+            attributes = attributes_known.get(raw)
+            if attributes is None:
+                attributes = attributes_of(raw) if raw else {}
+            offer = _NEW(Offer)
+            _id(offer, wire.id.value)
+            _agent_id(offer, wire.agent_id.value)
+            _hostname(offer, wire.hostname)
+            _resources(offer, found.plain)
+            _received_at(offer, received_at)
+            _role(offer, of_role)
+            _attributes_of(offer, attributes)
+            _domain(offer, self._domain(bytes(wire.domain)) if wire.domain else None)
+            _unavailability_of(offer, unavailability(wire.unavailability) if wire.unavailability else None)
+            _executor_ids(offer, tuple([each.value for each in wire.executor_ids]) if wire.executor_ids else ())
+            _agent_address(offer, None if wire.url is None else wire.url.address.host_and_port)
+            _pledged(offer, found.pledged)
+            _revocable(offer, found.revocable)
+            _reserved(offer, found.reserved)
+            made.append(offer)
+            if found.parts:
+                reserved[offer.id] = found.parts
+        return tuple(made)
 
     def _resources_for(self, role: str) -> _Remembered[Sorted]:
         found = self._resources.get(role)
@@ -269,10 +322,6 @@ _W = TypeVar("_W")
 def _reader(shape: type[_W], convert: Callable[[_W], _T]) -> Callable[[bytes], _T]:
     decode = msgspec.json.Decoder(shape).decode
     return lambda raw: convert(decode(raw))
-
-
-def _host_and_port(wire: _Url) -> str:
-    return wire.address.host_and_port
 
 
 def _attributes(wire: list[_Attribute]) -> dict[str, AttributeValue]:
