@@ -96,6 +96,7 @@ class Service:
         require_token_beyond_loopback(options)
         self._clock: Final = clock or SystemClock()
         data_dir = options.data_dir.resolve()
+        _make_folder(data_dir)
         self._options: Final = options
         if options.pymesos:
             require_what_pymesos_can(options.master, options.doors)
@@ -114,10 +115,7 @@ class Service:
                 options.store, data_dir, clock=self._clock, zk_auth=options.zk_auth, zk_session_s=options.zk_session_s
             )
             undo.callback(self._archive.close)
-            try:
-                self.bundles: Final = BundleStore(data_dir / "bundles", self._archive.bundles)
-            except OSError as problem:
-                raise StartFailed(f"cannot keep state in {data_dir}: {problem.strerror}; set --data-dir") from problem
+            self.bundles: Final = BundleStore(data_dir / "bundles", self._archive.bundles)
             application = api_application(self, self.bundles, token=options.token, hosts=_own_names(options))
             self._api: Final = ApiServer(application, options.listen)
             undo.callback(self._api.stop)
@@ -349,6 +347,13 @@ def default_framework(*, role: str = "*", user: str | None = None) -> Framework:
     except (KeyError, OSError) as problem:
         text = f"the user {os.getuid()} of this process has no name, so workers cannot run as it on the agents"
         raise StartFailed(f"{text}: set --user or HEADGATE_USER") from problem
+
+
+def _make_folder(data_dir: Path) -> None:
+    try:
+        (data_dir / "bundles").mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise StartFailed(f"cannot keep state in {data_dir}: {problem.strerror}; set --data-dir") from problem
 
 
 def _own_names(options: Options) -> frozenset[str]:

@@ -120,6 +120,28 @@ def test_a_scheduler_that_is_killed_is_followed_by_one_that_goes_on(
     assert written(job) == sorted([*range(10)] * 3 + [88])
 
 
+def test_a_second_scheduler_on_the_same_file_waits_for_the_first(
+    serve: Callable[..., Serving], cluster: EmbeddedCluster, job: Path
+) -> None:
+    """It answers meanwhile, and leads when the first is gone: two would take the framework from each other in turn."""
+    first = serve("--master", cluster.address)
+    api = first.api()
+    until(lambda: requests.get(f"{api}/ready", timeout=10).status_code == 200, "readiness")
+    second = serve("--master", cluster.address)
+    here = second.api()
+    until(lambda: f"standing by: the scheduler at {api} leads" in "".join(second.lines), "a line in the log")
+    assert requests.get(f"{here}/health", timeout=10).json()["leader"] == api
+    headgate("submit", job, "--api", here)
+    until(lambda: len(written(job)) == 30, "the first rows")
+    told = headgate("status", "numbers", "--api", here)
+    assert "numbers  running for" in told
+    first.end(signal.SIGKILL)
+    until(lambda: requests.get(f"{here}/ready", timeout=10).status_code == 200, "the second leads")
+    view = requests.get(f"{here}/v1/view", timeout=10).json()
+    assert view["jobs"][0]["restarts"] == 0
+    assert second.end() == 0
+
+
 def test_following_a_job_ends_with_it(serve: Callable[..., Serving], cluster: EmbeddedCluster, job: Path) -> None:
     api = serve("--master", cluster.address).api()
     (job.parent / "in" / "_SUCCESS").write_text("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from headgate.model.command import Receipt
 from headgate.model.view import JobView, View
 
 _TIMEOUT_S = (5.0, 60.0)
+_TRY_AGAIN_S = 1.0
 _T = TypeVar("_T")
 
 
@@ -54,8 +56,14 @@ class ApiClient:
         """One job."""
         return _decoded(self._call("GET", f"/v1/jobs/{_part(name)}"), JobView)
 
-    def view(self) -> View:
-        """Everything."""
+    def view(self, *, tries: int = 1) -> View:
+        """Everything.  With several tries, a second apart, it may be that one scheduler takes over from another."""
+        pause = threading.Event()
+        for _ in range(tries - 1):
+            try:
+                return _decoded(self._call("GET", "/v1/view"), View)
+            except ApiUnreachable:
+                pause.wait(_TRY_AGAIN_S)
         return _decoded(self._call("GET", "/v1/view"), View)
 
     def explain(self, name: str) -> Explanation:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -18,6 +18,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from headgate.adapters.api_types import Leadership
+from headgate.adapters.interruptible_http import Access, Broken, InterruptibleSession
 
 log = logging.getLogger(__name__)
 
@@ -70,38 +71,46 @@ class Forwarding:
         if body is None:
             await _refuse(send, f"the body is larger than {self._body_bytes_max} bytes", status=413)
             return
-        session = requests.Session()
-        session.trust_env = False
+        session = InterruptibleSession(Access())
         try:
             answer = await self._in_thread(lambda: _ask(session, scope, body, leader))
-        except requests.RequestException as problem:
+        except Broken as problem:
             log.warning("the leader at %s does not answer: %s", leader, problem)
             session.close()
             await _refuse(send, f"the leader at {leader} does not answer; another is elected within seconds: try again")
             return
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
-            await send(
-                {"type": "http.response.start", "status": answer.status_code, "headers": _headers(answer, leader)}
-            )
-            async for chunk in self._chunks(answer, gone):
+            headers = _headers(answer, leader)
+            await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
+            async for chunk in self._chunks(session, answer, gone):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except Broken as problem:
+            # Without its end, the server cuts our answer off as the leader's was.
+            log.warning("the leader at %s has broken off an answer: %s", leader, problem)
         finally:
             gone.cancel()
+            session.interrupt()
             answer.close()
             session.close()
 
-    async def _chunks(self, answer: requests.Response, gone: asyncio.Future[None]) -> AsyncIterator[bytes]:
-        """The leader's answer piece by piece, until its end or the caller's."""
-        pieces: Iterator[bytes] = answer.raw.stream(_CHUNK, decode_content=False)
+    async def _chunks(
+        self, session: InterruptibleSession, answer: requests.Response, gone: asyncio.Future[None]
+    ) -> AsyncIterator[bytes]:
+        """The leader's answer piece by piece as it comes, until its end or the caller's.
+
+        Raises:
+            Broken: it is cut off, and what has been passed on is not the whole of it.
+        """
+        pieces = session.chunks(answer)
         while True:
             piece = asyncio.ensure_future(self._in_thread(lambda: next(pieces, b"")))
             both: set[asyncio.Future[Any]] = {piece, gone}
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not piece.done():
-                answer.close()  # Ends the wait of the thread as well.
-                with suppress(Exception):
+                session.interrupt()  # Ends the wait of the thread.
+                with suppress(Broken):
                     await piece
                 return
             chunk = piece.result()
@@ -117,7 +126,7 @@ def _is_local(method: str, path: str) -> bool:
     return path in _LOCAL or (path.startswith(_BUNDLES) and method in ("GET", "HEAD"))
 
 
-def _ask(session: requests.Session, scope: HTTPScope, body: bytes, leader: str) -> requests.Response:
+def _ask(session: InterruptibleSession, scope: HTTPScope, body: bytes, leader: str) -> requests.Response:
     path = scope["raw_path"].decode("latin-1").partition("?")[0]
     query = scope["query_string"].decode("latin-1")
     headers = {
@@ -128,11 +137,9 @@ def _ask(session: requests.Session, scope: HTTPScope, body: bytes, leader: str) 
     return session.request(
         scope["method"],
         f"{leader}{path}{'?' if query else ''}{query}",
+        body or None,
         headers={**headers, FORWARDED: "1", "Accept-Encoding": "identity"},
-        data=body or None,
         timeout=_TIMEOUT_S,
-        allow_redirects=False,
-        stream=True,
     )
 
 

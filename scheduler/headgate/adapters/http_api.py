@@ -93,15 +93,15 @@ def list_jobs(state: State) -> list[JobSummary]:
 @post("/v1/jobs", sync_to_thread=True)
 def submit_job(state: State, data: JSONBody[Submission]) -> Response[Receipt]:
     """Run a job.  Its bundle must have been put before; a name in use is refused."""
+    size = len(msgspec.json.encode(data.job))
+    if size > JOB_BYTES_MAX:
+        limit = f"a job file has at most {JOB_BYTES_MAX >> 10} KiB, and this one {size >> 10}"
+        raise BadJob((f"job: {limit}; put data into the bundle, the image or container.fetch",))
     read = read_job(data.job)
     if not isinstance(read, JobSpec):
         raise BadJob(tuple(str(mistake) for mistake in read))
     if state.bundles.find(data.bundle) is None:
         raise BadJob((f"bundle: there is no bundle {data.bundle} here; PUT it to /v1/bundles/<its SHA-256>.zip first",))
-    size = len(msgspec.json.encode(data.job))
-    if size > JOB_BYTES_MAX:
-        limit = f"a job file has at most {JOB_BYTES_MAX >> 10} KiB, and this one {size >> 10}"
-        raise BadJob((f"job: {limit}; put data into the bundle, the image or container.fetch",))
     spec = replace(read, program=replace(read.program, sha256=data.bundle))
     running = _view(state).find_job(spec.name)
     try:

@@ -62,7 +62,7 @@ class Broken(Exception):
 
 
 class InterruptibleSession:
-    """One thread posts and reads; any thread may `interrupt`, and then nothing more comes through.
+    """One thread asks and reads; any thread may `interrupt`, and then nothing more comes through.
 
     Follows no redirects and takes nothing from the environment (no proxies, no `.netrc`): where credentials go is the
     caller's decision.
@@ -114,9 +114,26 @@ class InterruptibleSession:
     def _post(
         self, url: str, body: bytes, headers: dict[str, str], auth: AuthBase | None, timeout: tuple[float, float]
     ) -> requests.Response:
+        return self.request("POST", url, body, headers=headers, auth=auth, timeout=timeout)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        headers: dict[str, str],
+        timeout: tuple[float, float],
+        auth: AuthBase | None = None,
+    ) -> requests.Response:
+        """The answer to any request, its body unread; made once.
+
+        Raises:
+            Broken, LoginRefused: see `post`.
+        """
         try:
-            return self._session.post(
-                url, data=body, headers=headers, auth=auth, timeout=timeout, stream=True, allow_redirects=False
+            return self._session.request(
+                method, url, data=body, headers=headers, auth=auth, timeout=timeout, stream=True, allow_redirects=False
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
             raise Broken(self._why(problem)) from problem

@@ -13,6 +13,9 @@ from headgate.model.command import Receipt
 if TYPE_CHECKING:
     from headgate.adapters.api_client import ApiClient
 
+_TRIES_FOLLOWING = 60
+"""Seconds that a change of leader may take before following a job ends."""
+
 
 @click.command("submit")
 @click.argument("job_file", type=JOB_FILE)
@@ -71,7 +74,7 @@ def status_command(name: str, follow: bool, as_json: bool, client: ApiClient) ->
     client.job(name)
     ended = None
     if follow:
-        ended = follow_job(screen, name, client.view)
+        ended = follow_job(screen, name, lambda: client.view(tries=_TRIES_FOLLOWING))
     else:
         screen.print(LiveView(name).draw(client.view(), width=screen.width))
     text = dead_letters_text(client.job(name), "<data dir of the scheduler>/checkpoints")
