@@ -15,6 +15,7 @@ from typing import Final
 from headgate.apply import Saver, Sender
 from headgate.core.commands import carry_out
 from headgate.core.decide import decide
+from headgate.core.identity import without_framework
 from headgate.core.inquiry import agent_explanation, dry_run
 from headgate.core.intake import take_in
 from headgate.core.show import Told, show
@@ -83,7 +84,7 @@ class Scheduler:
         now = clock.now()
         self._saver: Final = Saver(store, term=term, saved=records)
         self._sender: Final = Sender(master, engines, settings.bundles_url)
-        self._world: Final = World(settings, records, now)
+        self._world: Final = World(settings, without_framework(records, settings.forget_framework), now)
         self._acknowledgements: list[Acknowledge | AcknowledgeOperation] = []
         self._receipts: list[tuple[_Asked, Receipt]] = []
         self._ticks = 0

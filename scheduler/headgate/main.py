@@ -34,6 +34,7 @@ from headgate.leader import Leader, Office
 from headgate.loop import Scheduler
 from headgate.model.call import Framework
 from headgate.model.command import Command, Receipt, Submit
+from headgate.model.ids import FrameworkId
 from headgate.model.job import JobSpec
 from headgate.model.settings import Settings
 from headgate.model.view import MasterView, View
@@ -52,6 +53,8 @@ _PAUSE_S: Final = 1.0
 """Between two terms, so that a fault which ends each does not fill the log."""
 _BUNDLE_UNUSED_S: Final = 3600.0
 """A bundle comes before the job that uses it."""
+TRIAL_S: Final = 600.0
+"""For so long a master keeps a framework that it has just registered, until it is told that the id is saved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,8 @@ class Options:
     after which its servers give us up.  `data_dir` also keeps bundles, and checkpoints of jobs that name no store of
     their own.  `advertise` is the URL under which agents fetch bundles, and other schedulers reach the API; None: that
     of `listen`.  `token` is what the API asks for.  `doors` is how we are let in at the masters.
-    With `pymesos` that library speaks to them, in place of our own driver.
+    With `pymesos` that library speaks to them, in place of our own driver.  `forget_framework` is the id of a framework
+    that is no more, to start anew.
     """
 
     master: str
@@ -78,6 +82,7 @@ class Options:
     doors: Doors = field(default_factory=Doors)
     worker_python: str = "python3"
     pymesos: bool = False
+    forget_framework: FrameworkId | None = None
 
 
 class Service:
@@ -128,7 +133,9 @@ class Service:
             store=self._archive.records,
             engines={MILLSTREAM: engine},
             settings=Settings(
-                framework=replace(options.framework, webui_url=self.url), bundles_url=f"{self.url}/v1/bundles"
+                framework=replace(options.framework, webui_url=self.url),
+                bundles_url=f"{self.url}/v1/bundles",
+                forget_framework=options.forget_framework,
             ),
             masters=lambda: find_masters(options.master, tls=options.doors.tls),
             access=access,
@@ -343,7 +350,8 @@ def default_framework(*, role: str = "*", user: str | None = None) -> Framework:
         StartFailed: this process runs as a user without a name, as in many containers, and no other is given.
     """
     try:
-        return Framework(user=user or getpass.getuser(), roles=(role,), hostname=socket.gethostname())
+        user = user or getpass.getuser()
+        return Framework(user=user, roles=(role,), hostname=socket.gethostname(), trial_s=TRIAL_S)
     except (KeyError, OSError) as problem:
         text = f"the user {os.getuid()} of this process has no name, so workers cannot run as it on the agents"
         raise StartFailed(f"{text}: set --user or HEADGATE_USER") from problem

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from dataclasses import replace
 
 import msgspec
 
@@ -47,7 +48,11 @@ MULTI_ROLE = "MULTI_ROLE"
 
 
 def encode_subscribe(terms: UpdateFramework, framework_id: FrameworkId | None) -> bytes:
-    """The body of SUBSCRIBE; without an id the master registers a new framework."""
+    """The body of SUBSCRIBE; without an id the master registers a new framework, on trial if it is to be."""
+    trial_s = terms.framework.trial_s
+    if framework_id is None and trial_s is not None:
+        trial = replace(terms.framework, failover_timeout_s=min(trial_s, terms.framework.failover_timeout_s))
+        terms = replace(terms, framework=trial)
     call: Json = {"type": "SUBSCRIBE", "subscribe": _terms(terms, framework_id)}
     if framework_id is not None:
         call["framework_id"] = {"value": framework_id}

@@ -116,6 +116,13 @@ log = logging.getLogger(__name__)
     help="How long the master keeps our tasks while no scheduler is there.",
 )
 @click.option(
+    "--forget-framework",
+    envvar="HEADGATE_FORGET_FRAMEWORK",
+    show_envvar=True,
+    metavar="ID",
+    help="Register anew if the store holds this framework id, which Mesos has removed; jobs and checkpoints stay.",
+)
+@click.option(
     "--log-level",
     envvar="HEADGATE_LOG_LEVEL",
     show_envvar=True,
@@ -160,6 +167,7 @@ def _options(given: dict[str, Any]) -> Any:
     from headgate.adapters.api_server import read_address
     from headgate.core.units import find_seconds
     from headgate.main import Options, default_framework
+    from headgate.model.ids import FrameworkId
 
     def seconds(option: str) -> float:
         text = given[option.lstrip("-").replace("-", "_")]
@@ -187,4 +195,5 @@ def _options(given: dict[str, Any]) -> Any:
         doors=given["doors"],
         pymesos=given["driver"] == "pymesos",
         worker_python=given["worker_python"],
+        forget_framework=FrameworkId(given["forget_framework"]) if given["forget_framework"] else None,
     )

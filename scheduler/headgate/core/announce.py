@@ -60,7 +60,7 @@ def announcement(
     changed = replace(framework, roles=wanted.roles, capabilities=wanted.capabilities)
     return (
         Announce(
-            framework=changed, suppressed_roles=suppressed, reason=_reason(wanted), constraints=wanted.constraints
+            framework=changed, suppressed_roles=suppressed, reason=_reason(wanted, told), constraints=wanted.constraints
         ),
     )
 
@@ -90,11 +90,13 @@ def _wanted(
     )
 
 
-def _reason(wanted: Announced) -> str:
+def _reason(wanted: Announced, told: Announced) -> str:
     parts = [
         f"roles {', '.join(wanted.roles)}",
         f"GPUs are {'wanted' if GPU_RESOURCES in wanted.capabilities else 'not wanted'}",
     ]
+    if not told.lasting:
+        parts.append("the id is saved: tasks are to be kept")
     if REVOCABLE_RESOURCES in wanted.capabilities:
         parts.append("revocable resources will do")
     if wanted.constraints:

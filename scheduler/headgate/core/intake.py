@@ -12,12 +12,12 @@ from dataclasses import replace
 from headgate.core.attempts import happen
 from headgate.core.causes import Cause, cause_of
 from headgate.core.hear import hear
+from headgate.core.identity import refusal, take_identity
 from headgate.core.ledger import Ledger, shortened
 from headgate.core.operations import agent_gone, hear_operation
 from headgate.core.presence import find_presence
 from headgate.core.task_machine import Effect, TaskEvent, move
 from headgate.core.world import World
-from headgate.errors import FrameworkRefused
 from headgate.model.call import Acknowledge, AcknowledgeOperation
 from headgate.model.event import (
     AgentLost,
@@ -70,17 +70,9 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
         case Message():
             _message(world, event, now)
         case AgentLost():
-            world.agents.pop(event.agent_id, None)
-        case Refused() if "failed over" in event.message:
-            raise FrameworkRefused(
-                f"another scheduler has taken over our framework id: {event.message}. "
-                "If both are to run, give each a --data-dir of its own"
-            )
+            _agent_lost(world, event.agent_id)
         case Refused():
-            raise FrameworkRefused(
-                f"the master ended our subscription: {event.message}. "
-                "If the framework was removed, its tasks are gone and a new store is needed to start anew"
-            )
+            raise refusal(event.message, world.ledger.framework.framework_id, len(world.ledger.tasks))
         case Undecodable():
             world.say(now, NoteKind.PROBLEM, f"an event of the master cannot be read: {event.problem}")
         case OperationUpdate():
@@ -96,15 +88,11 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
 
 def _subscribed(world: World, event: Subscribed, now: float) -> None:
     ledger = world.ledger
-    ours = ledger.framework.framework_id
-    if ours is not None and ours != event.framework_id and ledger.tasks:
-        raise FrameworkRefused(
-            f"the master knows us as {event.framework_id}, and {len(ledger.tasks)} tasks of {ours} are recorded: "
-            "starting anew would leave them running unattended. Point Headgate at the master these tasks run on, "
-            "or remove the store if they are gone"
-        )
-    ledger.framework = replace(ledger.framework, framework_id=event.framework_id)
+    on_trial = ledger.framework.framework_id is None and world.settings.framework.trial_s is not None
+    advice = take_identity(ledger, event.framework_id, world.settings.framework)
     _forget_connection(world)
+    if on_trial:
+        world.announced = replace(world.told, lasting=False)
     world.link = Link(
         connected=True,
         since=now,
@@ -120,6 +108,15 @@ def _subscribed(world: World, event: Subscribed, now: float) -> None:
         since=now,
     )
     world.say(now, NoteKind.CONNECTED, f"subscribed at {event.master} as {event.framework_id}")
+    if advice is not None:
+        world.say(now, NoteKind.PROBLEM, advice)
+
+
+def _agent_lost(world: World, agent_id: AgentId) -> None:
+    """A hint, and all that is said of agents that never came back to a new master: ask what became of their tasks."""
+    world.agents.pop(agent_id, None)
+    tasks = world.ledger.tasks.values()
+    world.unanswered |= {task.id for task in tasks if task.agent_id == agent_id and task.stage is not Stage.UNREACHABLE}
 
 
 def _disconnected(world: World, reason: str, now: float) -> None:

@@ -8,12 +8,16 @@ is unanswered then keeps counting as alive, so nothing is started twice.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from headgate.core.ledger import Ledger
 from headgate.model.ids import AgentId, TaskId
 from headgate.model.plan import Ask
 from headgate.model.snapshot import Link, Snapshot
 from headgate.model.task import Stage
+
+_ASKED_MAX: Final = 1000
+"""Tasks in one question."""
 
 
 def reconciled(link: Link, gate_s: float, now: float) -> bool:
@@ -46,9 +50,20 @@ def questions(ledger: Ledger, snapshot: Snapshot, due: list[float]) -> list[Ask]
         all_at = now if link.reconciled_all_at is None else link.reconciled_all_at + patience.reconcile_all_every_s
         if all_at <= now:
             asks.append(Ask(tasks=(), reason="whatever the master knows of us"))
+            if link.reconciled_all_at is not None:
+                asks += _recorded(ledger)
         else:
             due.append(all_at)
     return asks
+
+
+def _recorded(ledger: Ledger) -> list[Ask]:
+    """Everything recorded by name: what the master knows nothing of, its answer to a question about all leaves out."""
+    every = sorted(ledger.tasks)
+    return [
+        Ask(tasks=_with_agents(ledger, every[begin : begin + _ASKED_MAX]), reason="whether all that is recorded lives")
+        for begin in range(0, len(every), _ASKED_MAX)
+    ]
 
 
 def _silent_launches(ledger: Ledger, snapshot: Snapshot, asked: set[TaskId], due: list[float]) -> list[TaskId]:

@@ -125,7 +125,7 @@ class World:
     def attempted(self, step: Step, now: float) -> None:
         """The step is about to be sent: until it is known how that went, its offers are not to be used again."""
         if isinstance(step, Announce):
-            self.announced = replace(self._told(), tried_at=now)
+            self.announced = replace(self.told, tried_at=now)
         if isinstance(step, Place | Refuse):
             self.doubtful.update(offer_id for offer_id in step.offer_ids if offer_id in self.offers)
 
@@ -141,13 +141,15 @@ class World:
         if isinstance(step, Refuse):
             self._used(step)
         elif isinstance(step, Announce):
-            self.announced = replace(self._told(), refusals=self._told().refusals + 1)
+            self.announced = replace(self.told, refusals=self.told.refusals + 1)
             if step.constraints:
                 self.link = replace(self.link, constrains=False)
         elif isinstance(step, Answer):
             self._answered(step)
 
-    def _told(self) -> Announced:
+    @property
+    def told(self) -> Announced:
+        """What the master last heard of us."""
         framework = self.settings.framework
         return self.announced or Announced(
             roles=tuple(sorted(framework.roles)), capabilities=tuple(sorted(framework.capabilities))

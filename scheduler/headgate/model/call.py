@@ -320,6 +320,8 @@ class Framework:
     """What we tell the master of ourselves.
 
     `failover_timeout_s` is how long the master keeps our tasks while no scheduler is there; the default is a week.
+    `trial_s` is what it is told instead when it does not know us yet, until it is told otherwise: should we never hear
+    which id it gave us, nobody could come back under that one, and it would keep it for nothing.  None: no trial.
     """
 
     user: str
@@ -333,6 +335,7 @@ class Framework:
         "RESERVATION_REFINEMENT",
     )
     failover_timeout_s: float = 7 * 24 * 3600.0
+    trial_s: float | None = None
     checkpoint: bool = True
     hostname: str | None = None
     principal: str | None = None

@@ -190,6 +190,8 @@ class FrameworkRecord:
     """Who we are to Mesos, and the last submission and operation numbers given out."""
 
     framework_id: FrameworkId | None = None
+    user: str | None = None
+    """As whom Mesos runs our tasks, whatever we tell it later."""
     submissions: int = 0
     disaster: DisasterRecord = field(default_factory=DisasterRecord)
     operations: int = 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from headgate.model.call import Framework
+from headgate.model.ids import FrameworkId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,3 +158,5 @@ class Settings:
     measuring: Measuring = field(default_factory=Measuring)
     gpus: GpuPolicy = GpuPolicy.KEPT
     disaster: Disaster = field(default_factory=Disaster)
+    forget_framework: FrameworkId | None = None
+    """Give this framework id up, and every task of it, if it is the one in the store (`core.identity`)."""

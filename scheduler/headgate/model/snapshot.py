@@ -54,11 +54,15 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
-    """What the master last heard of us.  `tried_at` is when we last tried to change it, `refusals` count in a row."""
+    """What the master last heard of us.  `tried_at` is when we last tried to change it, `refusals` count in a row.
+
+    `lasting`: it keeps our tasks for as long as the settings say; else it has us on trial, as one just registered.
+    """
 
     roles: tuple[str, ...]
     capabilities: tuple[str, ...]
     constraints: OfferConstraints = field(default_factory=dict)
+    lasting: bool = True
     tried_at: float | None = None
     refusals: int = 0
 

@@ -145,7 +145,7 @@ class World:
                 weather=self.weather,
                 disk=MemoryStore(),
                 room=self._room,
-                settings=Settings(framework=Framework(user="headgate"), bundles_url="http://10.0.0.100/bundles"),
+                settings=Settings(framework=Framework(user="headgate", trial_s=600.0), bundles_url="http://10.0.0.100/bundles"),
                 seams=options.seams,
                 rules=rules,
                 trace=self.trace,
