@@ -157,6 +157,28 @@ def size(convert: Callable[[float], Any], revert: Callable[[Any], float], *, zer
     return _single(parse, _amount_schema(SIZE_PATTERN, zero=zero), lambda typed: size_text(revert(typed)))
 
 
+def counted(name: Kind, most: int) -> Kind:
+    """How many of something: a number of them, or a list with a name for each.  Gives (number, names)."""
+    count = whole(most=most)
+
+    def read(value: object, path: Path, mistakes: list[Mistake]) -> Any:
+        if not isinstance(value, (list, tuple)):
+            found = count.read(value, path, mistakes)
+            return INVALID if found is INVALID else (found, ())
+        names = tuple(name.read(each, (*path, at), mistakes) for at, each in enumerate(value))
+        if len(names) > most:
+            mistakes.append(Mistake(path=path, problem=f"{len(names)} are too many; write at most {most}"))
+        twice = [each for at, each in enumerate(names) if each is not INVALID and each in names[:at]]
+        if twice:
+            mistakes.append(Mistake(path=path, problem=f"{shown(twice[0])} stands there twice; give each its own name"))
+        return INVALID if INVALID in names or twice or len(names) > most else (len(names), names)
+
+    schema: Schema = {
+        "anyOf": [count.schema, {"type": "array", "items": name.schema, "maxItems": most, "uniqueItems": True}]
+    }
+    return Kind(read=read, schema=schema, as_written=lambda typed: list(typed[1]) or typed[0])
+
+
 def anything() -> Kind:
     """Whatever JSON can say; a date, or another guest of YAML's, is refused."""
     return Kind(read=_read_anything, schema={})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from headgate.core.fields import Schema, anything, choice, duration, flag, number, size, text, whole, words
+from headgate.core.fields import Schema, anything, choice, counted, duration, flag, number, size, text, whole, words
 from headgate.core.job_rules import (
     WorkerNeeds,
     backoff_in_order,
@@ -62,6 +62,9 @@ _OBJECT: Final = text(
     r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
 )
 _VARIABLE: Final = text("the name of an environment variable; write letters, digits and _", r"^[A-Za-z_][A-Za-z0-9_]*$")
+_PORT_NAME: Final = text(
+    "the name of a port; write lowercase letters, digits and dashes, beginning with a letter", r"^[a-z][-a-z0-9]{0,30}$"
+)
 _ABSOLUTE: Final = text("an absolute path; let it begin with a slash", r"^/[^\x00]*$")
 _SANDBOX_PATH: Final = text(
     "a path below the sandbox; write a relative one such as state, without ..",
@@ -104,16 +107,18 @@ def _request(
     mem_m: int = DEFAULT_REQUEST.mem_m,
     disk_m: int = DEFAULT_REQUEST.disk_m,
     gpus: int = 0,
+    ports: tuple[int, tuple[str, ...]] = (0, ()),
     reserve: bool = False,
     volume: tuple[int, str] | None = None,
     abandon_after_s: float = Keep().abandon_after_s,
     revocable: bool = False,
 ) -> WorkerNeeds:
-    request = Request(cpus_m=cpus_m, mem_m=mem_m, disk_m=disk_m, gpus_m=gpus * 1000)
+    request = Request(cpus_m=cpus_m, mem_m=mem_m, disk_m=disk_m, gpus_m=gpus * 1000, ports=ports[0])
     if not (reserve or volume):
-        return WorkerNeeds(request, None, revocable)
+        return WorkerNeeds(request, None, revocable, ports[1])
     size_m, path = volume or (0, "")
-    return WorkerNeeds(request, Keep(volume_m=size_m, path=path, abandon_after_s=abandon_after_s), revocable)
+    keep = Keep(volume_m=size_m, path=path, abandon_after_s=abandon_after_s)
+    return WorkerNeeds(request, keep, revocable, ports[1])
 
 
 def _persistent(*, size_m: int, path: str) -> tuple[int, str]:
@@ -151,6 +156,7 @@ def _job(
         worker=worker.request,
         keep=worker.keep,
         revocable=worker.revocable,
+        port_names=worker.port_names,
         **fields,
     )
 
@@ -213,7 +219,6 @@ _DATA: Final = section(
 _WORKER: Final = section(
     _request,
     rules=(enough_for_a_worker, keeps_what_can_be_kept),
-    not_yet={"ports": "leave it out; workers talk through Mesos and need none"},
     fields={
         "cpus": Field(number(1024, thousandths, _whole_units), "CPUs; a part of one will do.", "cpus_m"),
         "mem": Field(size(thousandths, _whole_units), "Memory; a bare number is MiB, as in Mesos.", "mem_m"),
@@ -221,6 +226,10 @@ _WORKER: Final = section(
             size(thousandths, _whole_units, zero=True), "Disk of the sandbox; a bare number is MiB.", "disk_m"
         ),
         "gpus": Field(whole(most=1024), "Whole GPUs."),
+        "ports": Field(
+            counted(_PORT_NAME, most=100),
+            "Ports of the agent: how many, or a name for each; a worker finds them in PORT0, PORT1 … and PORT_<NAME>.",
+        ),
         "reserve": Field(
             flag(), "Whether a worker's resources are reserved for it on its agent, so that it comes back there."
         ),

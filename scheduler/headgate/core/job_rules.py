@@ -112,6 +112,7 @@ class WorkerNeeds(NamedTuple):
     request: Request
     keep: Keep | None
     revocable: bool
+    port_names: tuple[str, ...] = ()
 
 
 def keeps_what_can_be_kept(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from headgate.engines.port_variables import port_variables
 from headgate.model.call import ContainerType, FetchUri, Launch
 from headgate.model.ids import AgentId, Attempt
 from headgate.model.job import JobSpec
@@ -72,7 +73,7 @@ class MillstreamEngine:
             argv=self._argv(spec),
             data=encode(worker),
             role=spec.role,
-            environment=dict(spec.env),
+            environment={**port_variables(spec.port_names, resources.ports), **spec.env},
             uris=(*bundle, *spec.fetch),
             container=spec.container,
             labels={

@@ -160,6 +160,8 @@ class JobSpec:
     keep: Keep | None = None
     revocable: bool = False
     """Workers above `workers.min` run on revocable resources, and on no others."""
+    port_names: tuple[str, ...] = ()
+    """Names of the worker's ports, in their order, if they have any."""
     workers: Workers = field(default_factory=Workers)
     rate_limit: float | None = None
     placement: tuple[Placement, ...] = ()

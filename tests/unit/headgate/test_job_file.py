@@ -214,8 +214,13 @@ def test_null_means_the_default_where_the_default_is_nothing() -> None:
             "container: {type: mesos}",
             "container.image: is missing; write the image for container.type: mesos, or leave the container out",
         ),
-        ("worker: {ports: 1}",
-         "worker.ports: not supported yet; leave it out; workers talk through Mesos and need none"),
+        ("worker: {ports: many}", "worker.ports: 'many' is not a whole number"),
+        ("worker: {ports: [web, web]}", "worker.ports: 'web' stands there twice; give each its own name"),
+        (
+            "worker: {ports: [Web]}",
+            "worker.ports[0]: 'Web' is not the name of a port; "
+            "write lowercase letters, digits and dashes, beginning with a letter",
+        ),
         ("worker: {mem: 4}",
          "worker.mem: 4MiB is too little for a worker; write at least 64MiB (a bare number is MiB)"),
         (

@@ -31,6 +31,7 @@ def allows(schema: dict[str, Any], value: Any) -> bool:
     unknown = set(schema) - {
         "$schema", "title", "description", "default", "type", "pattern", "enum", "minimum", "maximum",
         "exclusiveMinimum", "properties", "required", "additionalProperties", "propertyNames", "items", "anyOf",
+        "maxItems", "uniqueItems",
     }  # fmt: skip
     assert not unknown, unknown
     if "anyOf" in schema and not any(allows(each, value) for each in schema["anyOf"]):
@@ -50,7 +51,12 @@ def allows(schema: dict[str, Any], value: Any) -> bool:
             and ("exclusiveMinimum" not in schema or value > schema["exclusiveMinimum"])
         )
     if isinstance(value, list):
-        return all(allows(schema.get("items", {}), each) for each in value)
+        unique = [each for at, each in enumerate(value) if each not in value[:at]]
+        return (
+            all(allows(schema.get("items", {}), each) for each in value)
+            and len(value) <= schema.get("maxItems", len(value))
+            and (not schema.get("uniqueItems") or len(unique) == len(value))
+        )
     if isinstance(value, dict):
         properties, more = schema.get("properties", {}), schema.get("additionalProperties", {})
         return (
