@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     },
     "The scheduler": {
         "serve": Entry("serve", "Run the scheduler against a Mesos master."),
+        "doctor": Entry("doctor", "Say what keeps a scheduler out of a cluster."),
     },
 }
 
