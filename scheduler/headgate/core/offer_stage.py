@@ -27,6 +27,7 @@ from headgate.core.placing.gang import take_turns
 from headgate.core.placing.inventory import gpu_agents, needs_gpu_agents, remember_gpus
 from headgate.core.pool import Pool, pools_of
 from headgate.core.reservations import GIVE_BACK, given_back, held_by, hosts_of_interest, settle_reservations
+from headgate.core.revocable_stage import is_extra
 from headgate.core.surroundings import Scene, known_fleet
 from headgate.model.ids import AgentId, Attempt, JobName, OfferId
 from headgate.model.job import JobSpec
@@ -81,7 +82,7 @@ def use_offers(
         wants = [want for want in (_less(want, filled.slots) for want in wants) if want.workers]
         take_turns(ledger, filled.gathered, wants, patience, snapshot.now, due)
         gathered = tuple(each for each in filled.gathered if ledger.jobs[each.spec.name].gang.holds_since is not None)
-    helpful = _helpful([*wants, *_soon(ledger, outcomes, scene, snapshot)], fleet) | filled.brief
+    helpful = _helpful(_plain(ledger, [*wants, *_soon(ledger, outcomes, scene, snapshot)]), fleet) | filled.brief
     places = _record(ledger, filled, fleet, helpful, snapshot)
     used = {offer_id for place in places for offer_id in place.offer_ids}
     used.update(offer_id for each in gathered for offer_id in each.pool.offer_ids)
@@ -118,20 +119,20 @@ def _record(
     for each in filled.placed:
         start = _start(ledger, each, filled, snapshot.now)
         starts.setdefault((each.pool.agent_id, each.pool.role), []).append(start)
-    pools = {(pool.agent_id, pool.role): pool for pool in fleet.pools if pool.offer_ids}
+    spots = sorted({*starts, *filled.reserves, *filled.unreserves})
     return tuple(
         Place(
             agent_id=at[0],
-            hostname=pools[at].hostname,
-            offer_ids=pools[at].offer_ids,
+            hostname=pool.hostname,
+            offer_ids=pool.offer_ids,
             starts=tuple(starts.get(at, ())),
-            left=pools[at].resources,
+            left=pool.resources,
             refuse_s=patience.refuse_short_s if at in helpful else patience.refuse_long_s,
             reason=_place_reason(len(starts.get(at, ())), len(filled.unreserves.get(at, ()))),
             reserves=filled.reserves.get(at, ()),
             unreserves=filled.unreserves.get(at, ()),
         )
-        for at in sorted({*starts, *filled.reserves, *filled.unreserves})
+        for at, pool in ((at, fleet.pool_of(*at)) for at in spots)
     )
 
 
@@ -198,10 +199,27 @@ def _soon(ledger: Ledger, outcomes: Mapping[JobName, JobOutcome], scene: Scene, 
     """Jobs with a worker whose backoff ends soon."""
     horizon = snapshot.now + _SOON_S
     return [
-        scene.want(ledger.jobs[name], outcome.difference.start)
+        scene.want(ledger.jobs[name], sorted(outcome.difference.later))
         for name, outcome in sorted(outcomes.items())
         if any(until <= horizon for until in outcome.difference.later.values())
     ]
+
+
+def _plain(ledger: Ledger, wants: Sequence[Want]) -> list[Want]:
+    """What plain resources would do for: not for workers that wait for what is reserved, or revocable."""
+    held = held_by(ledger)
+    found = (
+        replace(
+            want,
+            workers=tuple(
+                worker
+                for worker in want.workers
+                if (want.spec.name, worker) not in held and not is_extra(want.spec, worker)
+            ),
+        )
+        for want in wants
+    )
+    return [want for want in found if want.workers]
 
 
 def _helpful(wants: Sequence[Want], fleet: Fleet) -> frozenset[tuple[AgentId, str]]:
