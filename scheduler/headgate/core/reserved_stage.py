@@ -63,7 +63,7 @@ def place_kept(
     brief: set[Place] = set()
     unreserves = _give_back(ledger, seen, brief, snapshot)
     placed, on, missing = _return(ledger, wants, seen, fleet, brief)
-    made, reserves = _reserve(ledger, missing, fleet, _pledged(offers), snapshot)
+    made, reserves = _reserve(ledger, missing, fleet, _pledged(offers), snapshot) if missing else ([], {})
     placed += made
     on.update({(each.spec.name, each.worker): _next_id(ledger, each) for each in made})
     return Kept(
@@ -139,7 +139,7 @@ def _return(
     brief: set[Place],
 ) -> tuple[list[Placed], dict[tuple[JobName, int], ReservationId], list[Want]]:
     """(who returns, to which reservation, those that have none)."""
-    held, rows = held_by(ledger), _rows(fleet)
+    held, rows = held_by(ledger), _rows(fleet) if wants else {}
     placed: list[Placed] = []
     on: dict[tuple[JobName, int], ReservationId] = {}
     missing: list[Want] = []

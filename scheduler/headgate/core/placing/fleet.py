@@ -95,6 +95,10 @@ class Fleet:
             last += 1
         return range(first, last)
 
+    def pool_of(self, agent_id: AgentId, role: str) -> Pool:
+        """The pool of a known agent for a role that it has one for."""
+        return next(self.pools[row] for row in self.rows_of(agent_id) if self.pools[row].role == role)
+
     @cached_property
     def _agents(self) -> npt.NDArray[np.intp]:
         """A number for each row's agent."""
