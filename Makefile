@@ -7,7 +7,7 @@ export PYTHONPATH := scheduler:executor
 KIT ?= ../shared/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types fmt check conformance sim bench chaos wheel constraints clean
+.PHONY: help setup demo test lint types fmt check conformance sim golden bench chaos wheel constraints clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ conformance: $(VENV)/.dev ## hold the simulated cluster to transcripts of a real
 
 sim: $(VENV)/.dev ## random schedules in virtual time (SEED=…, RUNS=…)
 	$(BIN)/python -m headgate.testing $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+golden: $(VENV)/.dev ## add golden files for stored records that have gained something
+	$(BIN)/python tests/golden/golden_records.py
 
 bench: $(VENV)/.dev ## figures against peers, in build/bench.json (ARGS="--only …")
 	$(BIN)/python tests/bench/run.py $(ARGS)

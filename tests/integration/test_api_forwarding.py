@@ -18,7 +18,7 @@ from headgate.adapters.api_forward import Forwarding
 from headgate.adapters.api_server import Address, ApiServer
 from headgate.adapters.api_types import Leadership
 from headgate.adapters.bundles import BundleStore, build_bundle
-from headgate.adapters.http_api import JOB_BYTES_MAX, api_application
+from headgate.adapters.http_api import api_application
 from headgate.errors import BadJob, StaleLeader, UnknownJob
 from headgate.model.command import Command, Receipt, Scale, Submit
 from headgate.model.ids import JobName
@@ -172,15 +172,6 @@ def test_a_body_beyond_the_bound_is_refused(run: Run) -> None:
     here = run(standby("http://127.0.0.1:1"))
     answer = requests.put(f"{here.url}/v1/bundles/{'0' * 64}.zip", data=bytes(65 * 1024 * 1024), timeout=60)
     assert answer.status_code == 413
-
-
-def test_a_job_too_large_for_any_store_is_refused(run: Run) -> None:
-    gate = Gate(LEADS)
-    job = {"name": "fresh", "program": {"file": "delays.py", "args": {"data": "x" * JOB_BYTES_MAX}}}
-    answer = requests.post(f"{run(gate).url}/v1/jobs", json={"job": job, "bundle": "0" * 64}, timeout=30)
-    assert answer.status_code == 422
-    assert "a job file has at most 256 KiB" in answer.json()["error"]
-    assert gate.asked == []
 
 
 class Endless:

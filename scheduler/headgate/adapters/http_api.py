@@ -12,7 +12,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 from litestar import Litestar, Request, Response, delete, get, post, put
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
@@ -47,8 +46,6 @@ from headgate.model.job import JobSpec
 from headgate.model.view import JobView, View
 
 VERSION = "1"
-JOB_BYTES_MAX = 256 * 1024
-"""Half of what a store takes as one record; the other half is what is recorded of the job."""
 _ABOUT = """Jobs in and out of the Headgate scheduler, and what it shows of itself.
 
 Errors are JSON, `{"error": …, "mistakes": […]}`.  With a token set, send `Authorization: Bearer …`; /health, /ready and
@@ -93,10 +90,6 @@ def list_jobs(state: State) -> list[JobSummary]:
 @post("/v1/jobs", sync_to_thread=True)
 def submit_job(state: State, data: JSONBody[Submission]) -> Response[Receipt]:
     """Run a job.  Its bundle must have been put before; a name in use is refused."""
-    size = len(msgspec.json.encode(data.job))
-    if size > JOB_BYTES_MAX:
-        limit = f"a job file has at most {JOB_BYTES_MAX >> 10} KiB, and this one {size >> 10}"
-        raise BadJob((f"job: {limit}; put data into the bundle, the image or container.fetch",))
     read = read_job(data.job)
     if not isinstance(read, JobSpec):
         raise BadJob(tuple(str(mistake) for mistake in read))
