@@ -43,8 +43,8 @@ LOOK_AGAIN_S: Final = 1.0
 """After anything was sent, or could not be: a plan does not know when what it does itself will be due again."""
 GATHER_S: Final = 0.02
 """Between two ticks of `run`, so that what comes together is decided together."""
-IDLE_S: Final = 30.0
-"""The longest `run` waits: views stay young."""
+IDLE_S: Final = 2.0
+"""The longest `run` waits: a view is never older than the reports of a job that is well."""
 BREAK_S: Final = 5.0
 """A tick that is later than this means that we were not listening, and silence before it proves nothing."""
 

@@ -155,6 +155,28 @@ def test_run_ticks_on_events_and_stops() -> None:
     assert not thread.is_alive()
 
 
+def test_the_view_stays_young_though_nothing_comes() -> None:
+    """A machine is lost, and with it everything that would have been heard: ages go on all the same."""
+    scheduler = Scheduler(
+        clock=SystemClock(), master=PaperCluster(0), store=MemoryStore(), engines=ENGINES, settings=SETTINGS
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=scheduler.run, args=(stop,))
+    thread.start()
+    try:
+        seen = {scheduler.view.ticks}
+        for _ in range(1000):
+            if len(seen) > 2:
+                break
+            seen.add(scheduler.view.ticks)
+            stop.wait(0.01)
+    finally:
+        stop.set()
+        scheduler.wake()
+        thread.join(timeout=30)
+    assert len(seen) > 2
+
+
 class ClockSetBack:
     """The machine's, but the wall clock has been set back by an hour after the first look."""
 
