@@ -10,10 +10,11 @@ import shutil
 import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from headgate.simulator.agent import Agent, AgentSettings, Checkpoint
 from headgate.simulator.clock import time_of_day
@@ -183,12 +184,12 @@ class Driver:
         await self._ports[name].listener.kill()
         self._settle()
 
-    async def start_agent(self, name: str) -> None:
+    async def start_agent(self, name: str, recover: Literal["reconnect", "cleanup"] = "reconnect") -> None:
         """Start a dead agent on the work directory it left; no harm if it runs."""
         if self._cluster.life(self._addresses[name]) is Life.DEAD:
             await self._ports[name].listener.open(whose=f"agent {name}")
             checkpoint = self._checkpoints.pop(name, None)
-            self._cluster.start_agent(self._new_agent(name, checkpoint), self.now())
+            self._cluster.start_agent(self._new_agent(name, checkpoint, recover), self.now())
             self._settle()
 
     async def reset_agent(self, name: str) -> None:
@@ -283,8 +284,13 @@ class Driver:
         assert self._plan.master is not None
         return Master(self._plan.master, Random(self._random.random()), registry)
 
-    def _new_agent(self, name: str, checkpoint: Checkpoint | None = None) -> Agent:
-        return Agent(self._plan.agents[name], Random(self._random.random()), checkpoint)
+    def _new_agent(
+        self,
+        name: str,
+        checkpoint: Checkpoint | None = None,
+        recover: Literal["reconnect", "cleanup"] = "reconnect",
+    ) -> Agent:
+        return Agent(replace(self._plan.agents[name], recover=recover), Random(self._random.random()), checkpoint)
 
     def _agent(self, name: str) -> Agent:
         model = self._cluster.agent(self._addresses[name])

@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from headgate.simulator.agent import AgentSettings
 from headgate.simulator.driver import Container, Driver, Plan
@@ -201,9 +201,12 @@ class EmbeddedCluster:
         """Kill an agent's process; its executors live on."""
         self._call(self._running().kill_agent(self._known(name)))
 
-    def start_agent(self, name: str) -> None:
-        """Start a dead agent on the work directory it left; no harm if it runs."""
-        self._call(self._running().start_agent(self._known(name)))
+    def start_agent(self, name: str, *, recover: Literal["reconnect", "cleanup"] = "reconnect") -> None:
+        """Start a dead agent on the work directory it left; no harm if it runs.
+
+        With `recover` "cleanup" it only ends what the one before it has left, and then itself.
+        """
+        self._call(self._running().start_agent(self._known(name), recover))
 
     def reset_agent(self, name: str) -> None:
         """Kill an agent and its executors, forget its work directory, start it as a new agent."""

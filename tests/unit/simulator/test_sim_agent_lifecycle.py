@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -634,3 +635,16 @@ def test_durations_in_the_words_of_mesos(duration_s: float, words: str) -> None:
 )
 def test_both_forms_of_a_duration(duration: Json, expected: float) -> None:
     assert seconds(duration) == expected
+
+
+def test_an_agent_started_for_cleanup_ends_what_was_left_and_then_itself() -> None:
+    world = World().registered()
+    container_id, _ = world.running("t", by=framework(checkpoint=True))
+    world.settings = replace(world.settings, recover="cleanup")
+    world.restart()
+    assert world.messages(ReregisterAgent) == []
+    world.subscribe()
+    world.pass_time(10.0)
+    world.exits(container_id, 9)
+    assert world.agent.is_over
+    assert world.updates() == []

@@ -98,7 +98,10 @@ class Agent:
         if state.phase is Phase.RECOVERING:
             recovery.reattach(state, self._orphans, now=now)
             builtin_host.settle(state, now=now)
-        if state.phase is Phase.RECOVERING and state.frameworks:
+        if state.phase is Phase.RECOVERING and state.settings.recover == "cleanup":
+            self._terminate(now=now)
+            builtin_host.settle(state, now=now)
+        elif state.phase is Phase.RECOVERING and state.frameworks:
             self._recovered_at = now + state.settings.executor_reregistration_timeout_s
         else:
             self._registration.begin(now=now)

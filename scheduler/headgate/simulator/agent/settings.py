@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from headgate.simulator.messages import Json
 from headgate.simulator.resources import Resources, parse, parse_attributes
@@ -18,7 +19,8 @@ class AgentSettings:
     `resources` is the text of `--resources` (`cpus:4;mem:4096;ports:[31000-31500]`) or v1 Resource messages,
     `attributes` that of `--attributes` (`rack:r1;zone:z1`).  `work_dir` appears in `/state` only; the edge owns the
     real folder.  Times are seconds; `builtin_startup_s` is how long the executors that Mesos brings along take to come
-    up (a task that is killed meanwhile never runs).
+    up (a task that is killed meanwhile never runs).  With `recover` "cleanup" an agent that finds an earlier one's work
+    directory ends all that it left, and then itself.
     """
 
     resources: str | tuple[Json, ...] = "cpus:1;mem:1024;disk:10240;ports:[31000-32000]"
@@ -36,6 +38,7 @@ class AgentSettings:
     executor_reregistration_timeout_s: float = 2.0
     executor_shutdown_grace_s: float = 5.0
     recovery_timeout_s: float = 900.0
+    recover: Literal["reconnect", "cleanup"] = "reconnect"
 
     @property
     def address(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate.simulator.master import group_rules, operation_rules, task_rules
+from headgate.simulator.master import acls, group_rules, operation_rules, task_rules
 from headgate.simulator.master.ledger import Ledger
 from headgate.simulator.master.operations import Operations
 from headgate.simulator.master.records import Agent, Framework
@@ -80,6 +80,10 @@ class Acceptance:
     # --- launches ------------------------------------------------------------------------------------------------
 
     def _launch(self, task: Json) -> None:
+        problem = acls.launch_problem(self._ledger.settings.acls, self.framework.info, task)
+        if problem is not None:
+            refuse_task(self._ledger, self.framework, task, "TASK_ERROR", "REASON_TASK_UNAUTHORIZED", problem)
+            return
         available = self.left.filter(lambda kind: not kind.shared) + self._shared
         problem = task_rules.task_problem(task, self.framework, self.agent, available)
         if problem is not None:
@@ -99,10 +103,15 @@ class Acceptance:
 
     def _launch_group(self, body: Json) -> None:
         executor, tasks = body["executor"], body["task_group"]["tasks"]
-        problem = group_rules.problem(tasks, executor, self.framework, self.agent, self.left)
+        info, rules = self.framework.info, self._ledger.settings.acls
+        reason = "REASON_TASK_GROUP_UNAUTHORIZED"
+        problem = next(filter(None, (acls.launch_problem(rules, info, task) for task in tasks)), None)
+        if problem is None:
+            reason = "REASON_TASK_GROUP_INVALID"
+            problem = group_rules.problem(tasks, executor, self.framework, self.agent, self.left)
         if problem is not None:
             for task in tasks:
-                refuse_task(self._ledger, self.framework, task, "TASK_ERROR", "REASON_TASK_GROUP_INVALID", problem)
+                refuse_task(self._ledger, self.framework, task, "TASK_ERROR", reason, problem)
             return
         total = self._enter_executor(executor)
         for task in tasks:

@@ -13,6 +13,7 @@ from headgate.simulator.master import identifiers, quantities
 from headgate.simulator.master.books import Subscriber
 from headgate.simulator.master.constraints import Invalid
 from headgate.simulator.master.records import capabilities_of, roles_of
+from headgate.simulator.master.settings import MasterSettings
 from headgate.simulator.messages import Json
 from headgate.simulator.resources import Thousandths, roles
 
@@ -23,6 +24,16 @@ _SMALLEST_NORMAL = 2.2250738585072014e-308
 def info_problem(info: Json) -> str | None:
     """The first thing wrong with a FrameworkInfo as such."""
     return _roles_problem(info) or _id_problem(info) or _offer_filters_problem(info) or _failover_timeout_problem(info)
+
+
+def flags_problem(info: Json, settings: MasterSettings) -> str | None:
+    """What the master's flags do not let a framework be."""
+    strange = [] if settings.roles is None else sorted(set(roles_of(info)) - settings.roles - {roles.DEFAULT})
+    if strange:
+        return f"Roles {braces(strange)} are not present in the master's --roles"
+    if info["user"] == "root" and not settings.root_submissions:
+        return "User 'root' is not allowed to run frameworks without --root_submissions set"
+    return None
 
 
 def _roles_problem(info: Json) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headgate.simulator.master import framework_rules
+from headgate.simulator.master import acls, framework_rules
 from headgate.simulator.master.books import Subscriber
 from headgate.simulator.master.constraints import Invalid
 from headgate.simulator.master.ledger import Ledger
@@ -35,6 +35,9 @@ class Frameworks:
         wishes = framework_rules.wishes(info, body) if problem is None else Invalid(reason=problem)
         if isinstance(wishes, Invalid):
             return self._refuse(stream, wishes.reason)
+        problem = acls.registration_problem(ledger.settings.acls, info)
+        if problem is not None:
+            return self._refuse(stream, problem)
         if is_new:
             info = {**info, "id": {"value": ledger.new_framework_id()}}
             framework = Framework(info=info, registered_at=ledger.now)
@@ -109,7 +112,8 @@ class Frameworks:
         return _opened(stream)
 
     def _info_problem(self, info: Json) -> str | None:
-        problem = framework_rules.info_problem(info)
+        settings = self._ledger.settings
+        problem = framework_rules.info_problem(info) or framework_rules.flags_problem(info, settings)
         if problem is None and "id" in info and info["id"]["value"] in self._ledger.completed:
             return "Framework has been removed"
         return problem
@@ -128,6 +132,9 @@ class Frameworks:
         wishes = framework_rules.wishes(info, body)
         if isinstance(wishes, Invalid):
             return Reply(status=400, body=f"'UpdateFramework' call is not valid: {wishes.reason}")
+        problem = acls.registration_problem(self._ledger.settings.acls, info)
+        if problem is not None:
+            return Reply(status=403, body=problem)
         changed = framework.info != info
         self._change(framework, info, body, wishes)
         if changed:

@@ -118,6 +118,7 @@ class Master:
         ledger.now = ledger.started_at = now
         due = now + ledger.settings.agent_reregister_timeout
         ledger.agenda.at(now + ledger.settings.allocation_recovery_timeout, ledger.allocator.resume)
+        ledger.agenda.at(now + ledger.settings.registry_gc_interval, self._removal.trim_registry)
         for agent_id in ledger.recovered_agents:
             ledger.agenda.at(due, lambda agent_id=agent_id: self._removal.recovered_never_came(agent_id))  # type: ignore[misc]
 

@@ -52,6 +52,18 @@ class Removal:
         self._operations.abandon(agent, "OPERATION_GONE_BY_OPERATOR", message)
         self._lose(agent, message, gone=True)
 
+    def trim_registry(self) -> None:
+        """Forget agents that have been unreachable or gone for too long, and the oldest of too many; come again."""
+        ledger, settings = self._ledger, self._ledger.settings
+        ledger.agenda.at(ledger.now + settings.registry_gc_interval, self.trim_registry)
+        for listed in (ledger.unreachable, ledger.gone):
+            surplus = max(0, len(listed) - settings.registry_max_agent_count)
+            oldest = sorted(listed, key=lambda agent_id: (listed[agent_id], agent_id))
+            for index, agent_id in enumerate(oldest):
+                if index < surplus or ledger.now - listed[agent_id] > settings.registry_max_agent_age:
+                    del listed[agent_id]
+                    ledger.unreachable_infos.pop(agent_id, None)
+
     def _unreachable_is_gone(self, agent_id: str) -> None:
         ledger = self._ledger
         if agent_id in ledger.recovered_agents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from headgate.simulator.messages import Json
 from headgate.simulator.resources import Thousandths
@@ -18,6 +19,7 @@ class MasterSettings:
 
     After a failover with quotas no offer is made until `agent_recovery_factor` of the agents are back, for
     `allocation_recovery_timeout` at most.
+    `roles` are the ones frameworks may have (None: any); `acls` is the JSON of `--acls` (see `acls`).
     `min_allocatable` is a list of alternatives, each name → thousandths; leftovers that satisfy none are withheld.
     """
 
@@ -38,6 +40,12 @@ class MasterSettings:
     offer_timeout: float | None = None
     min_allocatable: tuple[Mapping[str, Thousandths], ...] = field(default=({"cpus": HUNDREDTH}, {"mem": MEGABYTES_32}))
     region: str | None = None
+    roles: frozenset[str] | None = None
+    root_submissions: bool = True
+    acls: Mapping[str, Any] = field(default_factory=dict)
+    registry_gc_interval: float = 900.0
+    registry_max_agent_age: float = 1_209_600.0
+    registry_max_agent_count: int = 102_400
 
     @property
     def address(self) -> str:
