@@ -9,7 +9,7 @@ from typing import Final
 from headgate.testing.randomness import log_uniform
 
 STORMS_MAX: Final = 3
-HOP_S: Final = (60.0, 8 * 3600.0)
+HOP_S: Final = (600.0, 8 * 3600.0)
 """How much of a lull is left out at once."""
 
 

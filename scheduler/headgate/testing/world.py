@@ -145,7 +145,9 @@ class World:
                 weather=self.weather,
                 disk=MemoryStore(),
                 room=self._room,
-                settings=Settings(framework=Framework(user="headgate", trial_s=600.0), bundles_url="http://10.0.0.100/bundles"),
+                settings=Settings(
+                    framework=Framework(user="headgate", trial_s=600.0), bundles_url="http://10.0.0.100/bundles"
+                ),
                 seams=options.seams,
                 rules=rules,
                 trace=self.trace,
@@ -233,10 +235,10 @@ class World:
             else:
                 source.rest()
 
-    def _come_to_rest(self) -> None:
+    def _come_to_rest(self, *, settled_s: float = SETTLED_S) -> None:
         begun = self.timeline.now()
         well_since: float | None = None
-        while well_since is None or self.timeline.now() - well_since < SETTLED_S:
+        while well_since is None or self.timeline.now() - well_since < settled_s:
             self._until(self.timeline.now() + 1.0)
             missing = self._rest.missing()
             now = self.timeline.now()
@@ -253,7 +255,7 @@ class World:
             for each in self._host.living:
                 each.leapt(hop_s)
             self.trace.say("world", f"{hop_s:.0f} s later")
-            self._come_to_rest()
+            self._come_to_rest(settled_s=1.0)
 
     def _until(self, instant: float) -> None:
         bound = self.steps + STEPS_PER_S_MAX * max(10.0, instant - self.timeline.now())

@@ -20,8 +20,8 @@ class Sights:
         self._names: dict[str, tuple[str, ...]] = {}
         self._hosts: dict[str, str] = {}
         self._roles: tuple[str, ...] = ()
-        self.aliases: dict[str, str] = {}
-        """Names that the story gives to agents, by their ids."""
+        self.name_agent: Callable[[str], str | None] = _nameless
+        """The name in the story of the agent of an id on which something is launched."""
         self.framework_id: str | None = None
         self.seen: list[Seen] = []
 
@@ -85,7 +85,7 @@ class Sights:
         return self._names.get(task_id, (task_id,))
 
     def _agent(self, agent_id: str) -> str:
-        return self.aliases.get(agent_id) or self._hosts.get(agent_id, agent_id)
+        return self.name_agent(agent_id) or self._hosts.get(agent_id, agent_id)
 
     def _see(
         self,
@@ -99,6 +99,11 @@ class Sights:
         self.seen.append(
             Seen(at=self._now(), sight=sight, text=text, names=names, state=state, agent=agent, number=number)
         )
+
+
+def _nameless(agent_id: str) -> str | None:
+    del agent_id
+    return None
 
 
 def _tasks(operation: Json) -> list[Json]:

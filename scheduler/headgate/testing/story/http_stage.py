@@ -41,12 +41,12 @@ from headgate.testing.story.tap import Tap
 
 PATIENCE_S: Final = 20.0
 END_S: Final = 10.0
+LOOK_S: Final = 0.25
 ANSWER_S: Final = 10.0
 LAST_WORDS: Final = 12
 OPERATOR_CALLS: Final = {
     AgentVerb.DRAINED: "DRAIN_AGENT",
     AgentVerb.DEACTIVATED: "DEACTIVATE_AGENT",
-    AgentVerb.REACTIVATED: "REACTIVATE_AGENT",
 }
 
 
@@ -159,6 +159,8 @@ class HttpStage:
                 raise CannotDo("tasks are real processes here, and speak for themselves")
             case JobSubmitted() | JobScaled() | JobCancelled():
                 raise CannotDo("no Headgate runs here")
+            case AgentAct(verb=AgentVerb.REACTIVATED, agent=agent):
+                self._reactivate(agent)
             case AgentAct(verb=verb, agent=agent) if verb in OPERATOR_CALLS:
                 self.operate(OPERATOR_CALLS[verb], {"agent_id": {"value": self.agent_id(agent)}})
             case Quota(role=role, cpus=cpus):
@@ -185,6 +187,20 @@ class HttpStage:
             raise StageFailed(f"{kind}: {answer.status_code} {answer.text.strip()}")
         found: Any = answer.json() if answer.content else {}
         return found if isinstance(found, dict) else {}
+
+    def _reactivate(self, agent: str) -> None:
+        """Have an agent back, which the master refuses while it drains."""
+        tries = int(PATIENCE_S / LOOK_S)
+        while True:
+            try:
+                self.operate("REACTIVATE_AGENT", {"agent_id": {"value": self.agent_id(agent)}})
+            except StageFailed as refusal:
+                tries -= 1
+                if "DRAINING" not in str(refusal) or not tries:
+                    raise
+                self.wait(lambda: False, LOOK_S)
+            else:
+                return
 
     def agents(self) -> list[Json]:
         """The agents as the master knows them."""

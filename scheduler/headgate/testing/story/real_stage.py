@@ -16,14 +16,17 @@ _OPERATORS: Final = "that is in the hands of the real cluster's operators"
 class RealStage(HttpStage):
     """See `Stage`.  `master` is `host:port` of the leading master, whose operator API must be open to us.
 
-    An agent of the story that joins is taken to be one of the real ones, which has at least its resources and has its
-    attributes.  At the end agents are reactivated, quotas taken back, and the framework is torn down.
+    An agent of the story that joins is one of the real ones that have at least its resources, and its attributes: the
+    first of these on which something is launched.  At the end agents are reactivated, quotas taken back, and the
+    framework is torn down.
     """
 
     def __init__(self, master: str) -> None:
         super().__init__()
         self._master = master
+        self._fitting: dict[str, list[str]] = {}
         self._ids: dict[str, str] = {}
+        self._sights.name_agent = self._name
         self._put_out: set[str] = set()
         self._limited: set[str] = set()
 
@@ -33,9 +36,10 @@ class RealStage(HttpStage):
 
     def agent_id(self, name: str) -> str:
         """See `HttpStage`."""
-        if name not in self._ids:
-            raise StageFailed(f"there is no agent {name}; there are {', '.join(self._ids) or 'none'}")
-        return self._ids[name]
+        if name not in self._fitting:
+            raise StageFailed(f"there is no agent {name}; there are {', '.join(self._fitting) or 'none'}")
+        free = (each for each in self._fitting[name] if each not in self._ids.values())
+        return self._ids.get(name) or self._ids.setdefault(name, next(free))
 
     def do(self, act: Act) -> None:
         """See `Stage`."""
@@ -52,14 +56,23 @@ class RealStage(HttpStage):
         """See `HttpStage`."""
         if not isinstance(act, AgentJoins):
             raise CannotDo(_OPERATORS)
-        taken = set(self._ids.values())
-        for agent in self.agents():
-            agent_id = agent["agent_info"]["id"]["value"]
-            if agent_id not in taken and _serves(agent["agent_info"], agent.get("total_resources", []), act):
-                self._ids[act.name] = agent_id
-                self._sights.aliases[agent_id] = act.name
-                return
-        raise CannotDo(f"no further agent here has {act.resources} {act.attributes}".rstrip())
+        fitting = [
+            agent["agent_info"]["id"]["value"]
+            for agent in self.agents()
+            if _serves(agent["agent_info"], agent.get("total_resources", []), act)
+        ]
+        if sum(not set(fitting).isdisjoint(each) for each in self._fitting.values()) >= len(fitting):
+            raise CannotDo(f"no further agent here has {act.resources} {act.attributes}".rstrip())
+        self._fitting[act.name] = fitting
+
+    def _name(self, agent_id: str) -> str | None:
+        known = {each: name for name, each in self._ids.items()}
+        if agent_id in known:
+            return known[agent_id]
+        found = next((n for n, fitting in self._fitting.items() if n not in self._ids and agent_id in fitting), None)
+        if found is not None:
+            self._ids[found] = agent_id
+        return found
 
     def close(self) -> None:
         """See `Stage`."""
