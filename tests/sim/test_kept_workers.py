@@ -102,10 +102,12 @@ def test_a_paused_job_finds_its_data_again(monkeypatch: pytest.MonkeyPatch) -> N
     story.until(lambda: len(story.running) == 1)
     (task,) = story.tasks
     story.scheduler.pause(task.job)
+    story.world._wake_leader()
     story.until(lambda: not story.tasks)
     story.wait(100.0)
     assert story.labels() == {task.reservation}
     story.scheduler.resume(task.job)
+    story.world._wake_leader()
     story.until(lambda: [(each.agent_id, each.reservation) for each in story.running] == [(task.agent_id, task.id)])
 
 

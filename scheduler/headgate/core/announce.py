@@ -52,7 +52,10 @@ def announcement(
         return ()
     allowed_at = 0.0
     if told.tried_at is not None:
-        allowed_at = told.tried_at + patience.announce_s * 2.0 ** min(told.refusals, _DOUBLINGS_MAX)
+        # Constraints spare everybody work; without its role or capability a job waits for them.
+        only_constraints = replace(wanted, constraints={}) == replace(told, constraints={}, tried_at=None, refusals=0)
+        wait_s = patience.constrain_s if only_constraints else patience.announce_s
+        allowed_at = told.tried_at + wait_s * 2.0 ** min(told.refusals, _DOUBLINGS_MAX)
     if allowed_at > snapshot.now:
         due.append(allowed_at)
         return ()

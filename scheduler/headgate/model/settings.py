@@ -49,8 +49,10 @@ class Patience:
     settle_s: float = 5.0
     """At a job's first start shards wait this long for workers on their way, so as not to move at once."""
     assignment_resend_s: float = 1.0
-    announce_s: float = 2.0
+    announce_s: float = 0.5
     """At least this long between two UPDATE_FRAMEWORK; doubles while the master refuses them."""
+    constrain_s: float = 2.0
+    """The same when only offer constraints change, which follow everything that starts and ends."""
     operation_ask_s: float = 10.0
     """An operation that is silent is asked about after this, and again after twice as long; the master may answer
     sooner than it has taken in the ACCEPT, so not before."""

@@ -565,7 +565,7 @@ def test_gpu_agents_are_left_to_gpu_work() -> None:
     assert {task.job: task.launch.agent_id for task in cluster.live()} == {"delays": "gpu", "cpu": "a0"}
     scheduler.cancel(JOB)
     cluster.until(lambda: view(cluster).state is JobState.CANCELLED)
-    cluster.advance(SETTINGS.patience.announce_s)
+    cluster.advance(SETTINGS.patience.constrain_s)
     wanted = ["GPU_RESOURCES" in call.framework.capabilities for call in cluster.sent(UpdateFramework)]  # type: ignore[attr-defined]
     assert wanted == [True, False]
 

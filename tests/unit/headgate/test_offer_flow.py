@@ -225,5 +225,5 @@ def test_constraints_follow_what_is_pending() -> None:
         scheduler.submit(replace(PICKY, name=JobName(f"n{number}"), role=f"role{number}"))
         cluster.advance(0.5)
     cluster.advance(10.0)
-    assert len(master.updates) - before <= 4
+    assert len(master.updates) - before <= 6, "one for each new role, and one for constraints"
     assert set(master.updates[-1].offer_constraints) == {"web", *(f"role{number}" for number in range(5))}
