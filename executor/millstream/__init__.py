@@ -35,6 +35,7 @@ from millstream.errors import (
     SourceFailed,
     StoreUnavailable,
 )
+from millstream.keyed import Keyed, Timer
 from millstream.sinks.files import read_committed
 from millstream.stream import Stream
 from millstream.windows import Session, Sliding, Tumbling, session, sliding, tumbling
@@ -45,6 +46,7 @@ __all__ = [
     "Aggregator",
     "Fenced",
     "IncompatibleState",
+    "Keyed",
     "MillstreamError",
     "ProgramError",
     "Session",
@@ -54,6 +56,7 @@ __all__ = [
     "SourceFailed",
     "StoreUnavailable",
     "Stream",
+    "Timer",
     "Tumbling",
     "count",
     "files",

@@ -37,3 +37,8 @@ def collected() -> Iterator[Amounts]:
         yield amounts
     finally:
         _collecting.reset(token)
+
+
+def added(one: Amounts, other: Amounts) -> Amounts:
+    """Both together."""
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}

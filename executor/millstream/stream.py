@@ -16,11 +16,22 @@ import polars as pl
 from millstream.aggregates import Aggregate
 from millstream.durations import Duration, microseconds
 from millstream.errors import ProgramError
-from millstream.plan import Apply, EventTime, MapBatches, Plan, Repartition, Step, WindowedAggregation, WriteTo
+from millstream.keyed import OnRow, OnTimer
+from millstream.plan import Plan
 from millstream.repartition.source import RepartitionSource
-from millstream.schema import caller, no_column, require_column, schema_after
+from millstream.schema import caller, nearest, no_column, require_column, schema_after
 from millstream.sinks.sink import Sink
 from millstream.sources.source import Source
+from millstream.steps import (
+    Apply,
+    EventTime,
+    KeyedProcess,
+    MapBatches,
+    Repartition,
+    Step,
+    WindowedAggregation,
+    WriteTo,
+)
 from millstream.windows import Session, Sliding, Tumbling, Window, lengths_us
 
 IntoExpr = str | pl.Expr
@@ -203,7 +214,7 @@ class Stream:
                 raise ProgramError(f'key_by: "{column}" is {dtype}, which is no good as a key', where=where)
         if len(set(columns)) < len(columns):
             raise ProgramError(f"key_by: a column is named twice: {', '.join(columns)}", where=where)
-        if self._plan.windowed is not None:
+        if self._plan.stateful is not None:
             raise ProgramError("key_by: grouping results again is not supported yet", where=where)
         stream = self._copy()
         stream._keys = columns
@@ -286,6 +297,49 @@ class Stream:
         stream._keys, stream._window, stream._repartition = None, None, None
         return stream
 
+    def process(
+        self,
+        on_row: OnRow,
+        *,
+        schema: Mapping[str, Dtype],
+        on_timer: OnTimer | None = None,
+        outputs: Mapping[str, Mapping[str, Dtype]] | None = None,
+        ttl: Duration | None = None,
+    ) -> Stream:
+        """Call `on_row(row, keyed)` with each row of a key, in order: state, timers, any rows out (see `Keyed`).
+
+        `schema` are the columns of the rows given with `keyed.emit`, which go on; `outputs` those of
+        `keyed.emit_to(name, …)`, which `.output(name, sink)` writes.  `on_timer(timer, keyed)` is called for timers
+        that come due; when the source ends all of them do, once.  A key's state is forgotten when it was not changed
+        for `ttl` of event time.
+
+        This is Python row by row, some hundred thousand a second: for what expressions and windows cannot say.
+        """
+        where = caller()
+        if self._keys is None or self._window is not None:
+            raise ProgramError("process: say by which key: .key_by(…).process(…)", where=where)
+        if not all(callable(function) for function in (on_row, on_timer) if function is not None):
+            raise ProgramError("process: needs functions: on_row(row, keyed) and on_timer(timer, keyed)", where=where)
+        if ttl is not None and self._plan.time is None:
+            raise ProgramError("process: ttl is measured in event time: .event_time(…) first", where=where)
+        named = {name: pl.Schema(columns) for name, columns in (outputs or {}).items()}
+        for columns in (schema, *named.values()):
+            _refuse_reserved(columns, what="process", where=where)
+        step = KeyedProcess(
+            keys=self._keys,
+            on_row=on_row,
+            on_timer=on_timer,
+            outputs=named,
+            ttl_us=None if ttl is None else microseconds(ttl, what="process: ttl", where=where),
+            records=self._schema,
+            schema=pl.Schema(schema),
+            where=where,
+        )
+        before = self if self._repartition is None else self._with(self._repartition)
+        stream = before._with(step, schema=step.schema)
+        stream._keys, stream._window, stream._repartition = None, None, None
+        return stream
+
     # ---- out
 
     def to(self, sink: Sink | Writable, *, name: str | None = None) -> Stream:
@@ -312,6 +366,24 @@ class Stream:
             raise ProgramError("late: there is a late sink already", where=where)
         stream = self._copy()
         stream._plan = replace(self._plan, late=self._write_step(sink, "late", "late", where, windowed.records))
+        return stream
+
+    def output(self, name: str, sink: Sink | Writable) -> Stream:
+        """Write the rows of an output of `.process(…)`, other than the main one, to `sink`."""
+        where = caller()
+        keyed = self._plan.keyed
+        if keyed is None:
+            raise ProgramError("output: only .process(…, outputs=…) has other outputs", where=where)
+        if name not in keyed.outputs:
+            known = ", ".join(keyed.outputs) or "none"
+            raise ProgramError(
+                f'output: there is no output "{name}".{nearest(name, keyed.outputs)} Outputs: {known}', where=where
+            )
+        if name in self._plan.sides:
+            raise ProgramError(f'output: "{name}" has a sink already', where=where)
+        stream = self._copy()
+        write = self._write_step(sink, name, "output", where, keyed.outputs[name])
+        stream._plan = replace(self._plan, sides={**self._plan.sides, name: write})
         return stream
 
     def plan(self) -> Plan:
@@ -348,7 +420,7 @@ class Stream:
         if self._window is not None:
             raise ProgramError(f"{verb}: .window(…) must be followed by .aggregate(…)", where=where)
         if self._keys is not None:
-            raise ProgramError(f"{verb}: .key_by(…) must be followed by .window(…)", where=where)
+            raise ProgramError(f"{verb}: .key_by(…) must be followed by .window(…) or .process(…)", where=where)
 
     def _with(self, step: Step, *, schema: pl.Schema | None = None) -> Stream:
         stream = self._copy()

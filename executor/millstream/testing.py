@@ -22,11 +22,12 @@ import polars as pl
 from millstream.contract.checkpoint import Position, ShardCounters, ShardId
 from millstream.contract.worker_spec import Delivery
 from millstream.durations import Duration, microseconds
-from millstream.plan import Plan, WriteTo
+from millstream.plan import Plan
 from millstream.runtime.dead_letters import DeadLetter, read_dead_letters
 from millstream.runtime.shard import ShardRuntime
 from millstream.sinks.collecting import CollectingSink
 from millstream.sources.rows import RowsSource
+from millstream.steps import WriteTo
 from millstream.stores.memory import MemoryStore
 from millstream.stream import Stream
 
@@ -259,5 +260,4 @@ def _in_memory(plan: Plan, source: RowsSource) -> tuple[Plan, dict[str, Collecti
     def replaced(write: WriteTo) -> WriteTo:
         return replace(write, sink=sinks[write.name])
 
-    steps = tuple(replaced(step) if isinstance(step, WriteTo) else step for step in plan.steps)
-    return Plan(source=source, steps=steps, late=replaced(plan.late) if plan.late else None), sinks
+    return replace(plan.with_writes(replaced), source=source), sinks

@@ -14,15 +14,17 @@ from dataclasses import replace
 
 import polars as pl
 
-from millstream.accumulators import Amounts
+from millstream.accumulators import Amounts, added, collected
 from millstream.contract.checkpoint import Manifest, Position, ShardCounters, ShardId
+from millstream.core.keyed_state import TimerKind
 from millstream.core.watermark import GivenWatermark, Watermark
 from millstream.core.window_states.state import WindowState
 from millstream.errors import IncompatibleState, ShardFailed
 from millstream.plan import Plan
 from millstream.runtime.isolation import Isolated, isolate
+from millstream.runtime.keyed_flow import KeyedFlow
 from millstream.runtime.outputs import ShardOutputs
-from millstream.runtime.pipeline import Pipeline, StepFailed
+from millstream.runtime.pipeline import Pipeline, Processed, StepFailed
 from millstream.sources.source import Batch, DeadRecord
 
 _ATTEMPTS_BEFORE_ISOLATION = 3
@@ -67,17 +69,19 @@ class ShardFlow:
         log = outputs.next_stage
         self._passed_on_until = log.passed_on_until(manifest.number if manifest else 0) if log else None
         self._windows = plan.windowed.new_state() if plan.windowed else None
+        self._keyed = KeyedFlow(plan.keyed, plan.sides) if plan.keyed and plan.output is None else None
         self._pipeline = Pipeline(plan, self._windows)
         self._watermark: Watermark | GivenWatermark | None = None
         self._failures = 0
         self._crashed_in_a_row = 0
         self._early_at = now
+        self._passing: list[pl.DataFrame] = []
         self.counters = manifest.counters if manifest else ShardCounters()
         self.accumulators: dict[str, int | float] = dict(manifest.accumulators) if manifest else {}
         self.changed = False
         """Whether there is anything that the last commit does not hold; set False after a commit."""
         saved_us = manifest.watermark_us if manifest else None
-        if plan.of_partials:
+        if plan.later_stage:
             self._watermark = GivenWatermark(saved_us)
         elif plan.time is not None:
             self._watermark = Watermark(
@@ -86,8 +90,11 @@ class ShardFlow:
                 at_us=saved_us,
                 now=now,
             )
-        if self._windows is not None and state:
-            self._windows.load({role: pl.read_ipc(io.BytesIO(data)) for role, data in state.items()}, saved_us)
+        frames = {role: pl.read_ipc(io.BytesIO(data)) for role, data in state.items()}
+        if self._windows is not None:
+            self._windows.load(frames, saved_us)
+        if self._keyed is not None:
+            self._keyed.load(frames)
 
     @property
     def watermark_us(self) -> int | None:
@@ -97,7 +104,7 @@ class ShardFlow:
     @property
     def state_rows(self) -> int:
         """Rows of keyed state held."""
-        return self._windows.rows if self._windows else 0
+        return self._windows.rows if self._windows else self._keyed.rows if self._keyed else 0
 
     def state_shape(self) -> str:
         """What the state is made of, in words; "" without any."""
@@ -105,13 +112,16 @@ class ShardFlow:
 
     def state_files(self) -> dict[str, bytes]:
         """The state by role, each as Arrow IPC; nothing for state without rows."""
-        if self._windows is None or self._plan.output is not None:
-            return {}
-        return {role: _arrow(frame) for role, frame in self._windows.save(self.watermark_us).items()}
+        frames: dict[str, pl.DataFrame] = {}
+        if self._windows is not None and self._plan.output is None:
+            frames |= self._windows.save(self.watermark_us)
+        if self._keyed is not None:
+            frames |= self._keyed.save(self.watermark_us)
+        return {role: _arrow(frame) for role, frame in frames.items()}
 
     # ---- a batch
 
-    def process(self, batch: Batch) -> Isolated:
+    def process(self, batch: Batch, now: float) -> Isolated:
         """The effects of the batch, not yet taken in.
 
         A batch that has failed `_ATTEMPTS_BEFORE_ISOLATION` times is cut in pieces to set apart the records that crash
@@ -122,6 +132,8 @@ class ShardFlow:
         """
         if batch.frame.height == 0:
             return Isolated(pieces=())
+        if self._keyed is not None:
+            self._keyed.begin(self.watermark_us, now)
         try:
             if self._failures < _ATTEMPTS_BEFORE_ISOLATION - 1:
                 isolated = self._whole(batch)
@@ -144,6 +156,8 @@ class ShardFlow:
             self._write(done.writes, done.amounts)
             if isinstance(self._watermark, Watermark):
                 self._watermark.see(done.greatest_us, now)
+            if self._plan.output is not None and done.rows is not None and start >= cut:
+                self._passing.append(done.rows)
             if done.partial is not None and self._windows is not None and start >= cut:
                 partials.append(done.partial)
                 self._windows.fold(done.partial)
@@ -151,7 +165,7 @@ class ShardFlow:
             self._watermark.follow(batch.watermark_us)
         self._outputs.write_dead(dead)
         counters = self.counters
-        of_stage = self._plan.of_partials
+        of_stage = self._plan.later_stage
         self.counters = replace(
             counters,
             records_in=counters.records_in + (0 if of_stage else batch.records),
@@ -163,8 +177,11 @@ class ShardFlow:
         self.changed = True
         if self._passed_on_until is not None and end >= self._passed_on_until:
             self._passed_on_until = None
+        if self._keyed is not None:
+            self._keyed.adopt(self.watermark_us)
         touched = pl.concat(partials) if len(partials) > 1 else partials[0] if partials else None
         self._show_closed(before_us, touched)
+        self._fire_event_timers(now)
 
     # ---- time
 
@@ -176,21 +193,25 @@ class ShardFlow:
         if caught_up:
             self._watermark.idle(now)
             self._show_closed(before[0], None)
+            self._fire_event_timers(now)
         else:
             self._watermark.behind(now)
         if self._plan.output is not None and (self.watermark_us, self._watermark.idle_from_start) != before:
             self.changed = True  # the next stage has to hear of it
 
-    def end(self) -> None:
-        """The source has ended: close all windows."""
+    def end(self, now: float) -> None:
+        """The source has ended: close all windows, and let all timers of event time come due."""
         before_us = self.watermark_us
         if self._watermark is not None:
             self._watermark.end()
         self._show_closed(before_us, None)
+        self._fire_event_timers(now)
         self.changed = True
 
-    def show_early(self, now: float) -> None:
-        """Give provisional results, when it is time for them."""
+    def pass_clock(self, now: float) -> None:
+        """Give provisional results, and let timers of the clock come due, when it is time for them."""
+        if self._keyed is not None:
+            self._fire(TimerKind.CLOCK, round(now * 1_000_000), now)
         windowed = self._plan.windowed
         if windowed is None or windowed.early_us is None or self._plan.output is not None:
             return
@@ -203,19 +224,30 @@ class ShardFlow:
         log = self._outputs.next_stage
         if log is None:
             return
-        assert self._windows is not None
-        assert self._watermark is not None
-        rows = self._windows.take_all()
-        log.write(rows)
+        rows, self._passing = self._passing, []
+        if self._windows is not None:
+            rows = [self._windows.take_all()]
+        for frame in rows:
+            log.write(frame)
         log.tell(
             position=position,
             watermark_us=self.watermark_us,
-            idle=self._watermark.idle_from_start,
+            idle=self._watermark is not None and self._watermark.idle_from_start,
             finished=finished,
         )
-        self.counters = replace(self.counters, passed_on=self.counters.passed_on + rows.height)
+        passed_on = sum(frame.height for frame in rows)
+        self.counters = replace(self.counters, passed_on=self.counters.passed_on + passed_on)
 
     # ---- inside
+
+    def _process(self, records: pl.DataFrame, watermark_us: int | None) -> Processed:
+        """A piece of a batch, all the way down the program where no window holds it."""
+        done = self._pipeline.process(records, watermark_us)
+        if self._keyed is None or done.rows is None:
+            return done
+        with collected() as amounts:
+            writes = self._keyed.run(done.rows, self._pipeline.after_state)
+        return replace(done, writes=[*done.writes, *writes], amounts=added(done.amounts, amounts))
 
     def _whole(self, batch: Batch) -> Isolated:
         """The batch in one piece, or in two, of which the next stage has the first already."""
@@ -223,14 +255,14 @@ class ShardFlow:
         cut = self._rows_passed_on(batch)
         for start, stop in ((0, cut), (cut, batch.frame.height)):
             if start < stop:
-                done = self._pipeline.process(batch.frame.slice(start, stop - start), watermark_us)
+                done = self._process(batch.frame.slice(start, stop - start), watermark_us)
                 watermark_us = done.watermark_us
                 pieces.append((start, done))
         return Isolated(pieces=pieces)
 
     def _isolate(self, batch: Batch) -> Isolated:
         isolated = isolate(
-            self._pipeline.process,
+            self._process,
             batch.frame,
             self.watermark_us,
             cut=self._rows_passed_on(batch),
@@ -247,6 +279,22 @@ class ShardFlow:
         if self._windows is not None and (after_us != before_us or touched is not None):
             self._give(lambda windows: windows.closed(before_us, after_us, touched))
 
+    def _fire_event_timers(self, now: float) -> None:
+        if self._keyed is not None and self.watermark_us is not None:
+            self._fire(TimerKind.EVENT, self.watermark_us, now)
+
+    def _fire(self, kind: TimerKind, until_us: int, now: float) -> None:
+        """Let timers come due, and those that they set, if these are due as well."""
+        assert self._keyed is not None
+        try:
+            with collected() as amounts:
+                fired = list(self._keyed.fire(kind, until_us, self.watermark_us, now, self._pipeline.after_state))
+        except StepFailed as problem:
+            raise self._failed(problem, attempt=1) from problem
+        if fired:
+            self.changed = True
+            self._write([write for writes in fired for write in writes], amounts)
+
     def _give(self, results: Callable[[WindowState], pl.DataFrame]) -> None:
         """Send results of windows down the rest of the program."""
         windowed = self._plan.windowed
@@ -259,7 +307,7 @@ class ShardFlow:
                 raise StepFailed(windowed, problem) from problem
             if rows.height == 0:
                 return
-            writes, amounts = self._pipeline.after_window(rows)
+            writes, amounts = self._pipeline.after_state(rows)
         except StepFailed as problem:
             raise self._failed(problem, attempt=1) from problem
         self.changed = True

@@ -22,7 +22,8 @@ from millstream.aggregates import TIME
 from millstream.core.window_states.partials import ROWS
 from millstream.core.window_states.state import WindowState
 from millstream.errors import user_frame
-from millstream.plan import Apply, EventTime, MapBatches, Plan, RowStep, Step, WindowedAggregation, WriteTo
+from millstream.plan import Plan
+from millstream.steps import Apply, EventTime, MapBatches, RowStep, Step, WindowedAggregation, WriteTo
 
 _ROW = "__row"
 _WATERMARK = "__watermark"
@@ -41,11 +42,13 @@ class StepFailed(Exception):
 class Processed:
     """What a batch came to.  `writes` are rows by name of output; `undated` are rows of the batch without event time.
 
-    `greatest_us` is the greatest event time in it, `watermark_us` the watermark behind it.
+    `partial` is for windows; `rows` is what reached a keyed process, or the end of a stage.  `greatest_us` is the
+    greatest event time in it, `watermark_us` the watermark behind it.
     """
 
     writes: Sequence[tuple[str, pl.DataFrame]]
     partial: pl.DataFrame | None = None
+    rows: pl.DataFrame | None = None
     late_rows: int = 0
     undated: Sequence[int] = ()
     watermark_us: int | None = None
@@ -61,13 +64,13 @@ class Pipeline:
         self._windowed = plan.windowed
         self._late = plan.late
         self._until_time = plan.rows_until_time()
-        self._until_window = plan.rows_until_window()
+        self._until_state = plan.rows_until_state()
         self._of_partials = plan.of_partials
-        self._after_window = plan.rows_after_window()
+        self._after_state = plan.rows_after_state()
         self._state = state
 
     def process(self, records: pl.DataFrame, watermark_us: int | None) -> Processed:
-        """Run the records up to the window, given the watermark before them.
+        """Run the records up to the stateful step, given the watermark before them.
 
         Raises:
             StepFailed: the program raised.
@@ -77,15 +80,15 @@ class Pipeline:
         done = self._attempt(records, watermark_us, follow=False)
         return done if done is not None else _certain(self._attempt(records, watermark_us, follow=True))
 
-    def after_window(self, results: pl.DataFrame) -> tuple[Sequence[tuple[str, pl.DataFrame]], Amounts]:
-        """Run the window's results through the steps behind it.
+    def after_state(self, results: pl.DataFrame) -> tuple[Sequence[tuple[str, pl.DataFrame]], Amounts]:
+        """Run results of the stateful step through the steps behind it.
 
         Raises:
             StepFailed: the program raised.
         """
         writes: list[tuple[str, pl.DataFrame]] = []
         with collected() as amounts:
-            _run(results, self._after_window, (), writes)
+            _run(results, self._after_state, (), writes)
         return writes, amounts
 
     def _in_time(self, partials: pl.DataFrame, watermark_us: int | None) -> Processed:
@@ -107,16 +110,16 @@ class Pipeline:
                 records = records.with_row_index(_ROW).with_columns(pl.lit(watermark_us, pl.Int64).alias(_WATERMARK))
             rows = _run(records, self._until_time, keep, writes)
             if self._time is None:
-                return Processed(writes=writes, amounts=amounts)
+                return Processed(writes=writes, rows=rows, watermark_us=watermark_us, amounts=amounts)
             times = _microseconds(rows, self._time)
             greatest = times.max()
             assert greatest is None or isinstance(greatest, int)
             after_us = _later(watermark_us, greatest, self._time.out_of_orderness_us)
             if follow:
                 rows = rows.with_columns(_running(times, watermark_us, self._time.out_of_orderness_us))
-            rows = _run(rows, self._until_window, keep, writes)
+            rows = _run(rows, self._until_state, keep, writes)
             if self._windowed is None or self._state is None:
-                return Processed(writes=writes, watermark_us=after_us, greatest_us=greatest, amounts=amounts)
+                return Processed(writes=writes, rows=rows, watermark_us=after_us, greatest_us=greatest, amounts=amounts)
             times = _microseconds(rows, self._time)
             if not follow and self._must_follow(times, after_us):
                 return None

@@ -213,7 +213,7 @@ class ShardRuntime:
             if batch.records or batch.watermark_us is not None:
                 self._pending = batch
         rows_before, records = flow.counters.records_out, 0
-        isolated = flow.process(self._pending) if self._pending else None
+        isolated = flow.process(self._pending, now) if self._pending else None
         with self._closing_on_failure():
             if self._pending is not None and isolated is not None:
                 records = self._pending.records
@@ -223,12 +223,12 @@ class ShardRuntime:
             self._records_read += records
             caught_up = reader.finished or (records < max_records and self._is_caught_up(reader, now))
             if records == 0 and reader.finished:
-                flow.end()
+                flow.end(now)
                 self._state = RuntimeState.DRAINED
             else:
                 if records == 0:
                     flow.pass_time(now, caught_up=caught_up)
-                flow.show_early(now)
+                flow.pass_clock(now)
         return StepResult(
             records=records,
             rows_out=flow.counters.records_out - rows_before,

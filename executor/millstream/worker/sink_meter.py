@@ -12,9 +12,10 @@ from dataclasses import replace
 import polars as pl
 
 from millstream.contract.worker_spec import Delivery
-from millstream.plan import Plan, WriteTo
+from millstream.plan import Plan
 from millstream.ports import Clock
 from millstream.sinks.sink import OutputData, Sink, SinkWriter, WriterContext
+from millstream.steps import WriteTo
 
 
 class SinkMeter:
@@ -41,8 +42,7 @@ def metered(plan: Plan, meter: SinkMeter) -> Plan:
     def watched(write: WriteTo) -> WriteTo:
         return replace(write, sink=_MeteredSink(write.sink, meter))
 
-    steps = tuple(watched(step) if isinstance(step, WriteTo) else step for step in plan.steps)
-    return replace(plan, steps=steps, late=None if plan.late is None else watched(plan.late))
+    return plan.with_writes(watched)
 
 
 class _MeteredSink:

@@ -11,10 +11,10 @@ from worker_bench import FakeClock
 from millstream.adapters.resource_usage import UsageMeter
 from millstream.contract.checkpoint import ShardId
 from millstream.contract.worker_spec import Delivery
-from millstream.plan import WriteTo
 from millstream.sinks.collecting import CollectingSink
 from millstream.sinks.sink import Sink, WriterContext
 from millstream.sources.rows import RowsSource
+from millstream.steps import WriteTo
 from millstream.stream import Stream
 from millstream.worker.sink_meter import SinkMeter, metered
 
