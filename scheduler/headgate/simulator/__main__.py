@@ -13,6 +13,8 @@ from headgate.simulator.control import listening
 from headgate.simulator.embedded import AgentSpec, EmbeddedCluster
 from headgate.simulator.master import MasterSettings
 from headgate.simulator.server.checks import Authentication
+from headgate.simulator.server.tls import ServerTls
+from headgate.simulator.server.tokens import token_check
 
 CONFORMANCE_AGENTS = (
     AgentSpec(
@@ -42,6 +44,11 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--control", type=Path, metavar="SOCKET", help="obey a control program on this Unix socket")
     parser.add_argument("--credential", action="append", default=[], metavar="PRINCIPAL:SECRET",
                         help="ask frameworks for HTTP Basic authentication")  # fmt: skip
+    parser.add_argument("--token-key", type=Path, metavar="FILE",
+                        help="let frameworks in with DC/OS tokens too, checked with this public key")  # fmt: skip
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="speak TLS at the master's port")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key")
+    parser.add_argument("--tls-client-ca", type=Path, metavar="FILE", help="ask clients for a certificate of this one")
     parser.add_argument("--leader", metavar="HOST:PORT", help="be a follower that redirects to this master")
     parser.add_argument("--zk", metavar="zk://HOST:PORT[,…]/PATH",
                         help="contend with the masters of other processes; no agents but those you name")  # fmt: skip
@@ -65,12 +72,39 @@ def default_agents(options: argparse.Namespace) -> tuple[AgentSpec, ...]:
     return () if options.zk else (AgentSpec(),)
 
 
+def authentication_of(options: argparse.Namespace) -> Authentication:
+    """Who is let in.
+
+    Raises:
+        OSError, ValueError: the key of tokens.
+    """
+    secrets = dict(item.split(":", 1) for item in options.credential if ":" in item)
+    tokens = None if options.token_key is None else token_check(options.token_key.read_text(encoding="utf-8"))
+    return Authentication(secrets=secrets, frameworks=bool(secrets) or tokens is not None, tokens=tokens)
+
+
+def tls_of(options: argparse.Namespace) -> ServerTls | None:
+    """TLS of the master's port.
+
+    Raises:
+        ValueError: a key or an authority without a certificate.
+    """
+    if options.tls_cert is None:
+        if options.tls_key is not None or options.tls_client_ca is not None:
+            raise ValueError("--tls-key and --tls-client-ca need --tls-cert")
+        return None
+    return ServerTls(
+        certificate_file=options.tls_cert,
+        key_file=options.tls_key or options.tls_cert,
+        client_ca_file=options.tls_client_ca,
+    )
+
+
 def cluster_of(options: argparse.Namespace) -> EmbeddedCluster:
     """The cluster that the command line asks for."""
     timeout, count = (
         (1.0, 3) if options.conformance else (DEFAULTS.agent_ping_timeout, DEFAULTS.max_agent_ping_timeouts)
     )
-    secrets = dict(item.split(":", 1) for item in options.credential if ":" in item)
     return EmbeddedCluster(
         agents=options.agent or default_agents(options),
         master_port=options.port,
@@ -81,7 +115,8 @@ def cluster_of(options: argparse.Namespace) -> EmbeddedCluster:
             agent_ping_timeout=timeout if options.agent_ping_timeout is None else options.agent_ping_timeout,
             max_agent_ping_timeouts=options.max_agent_ping_timeouts or count,
         ),
-        authentication=Authentication(secrets=secrets, frameworks=bool(secrets)),
+        authentication=authentication_of(options),
+        master_tls=tls_of(options),
         leader=options.leader,
         zookeeper=options.zk,
         contends=not options.no_master,

@@ -106,6 +106,13 @@ class StandInIam:
         with self._lock:
             self._valid.clear()
 
+    def public_key(self) -> str:
+        """What its tokens can be checked with, in PEM form; of revocation such a check knows nothing."""
+        pem = self._key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return pem.decode()
+
     def principal_of(self, token: str) -> str | None:
         """Whom a token belongs to; None if it is not genuine, over, or revoked."""
         try:

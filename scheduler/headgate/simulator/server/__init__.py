@@ -5,7 +5,7 @@
 * `files`: the sandbox files of an agent.
 * `forms`: the older endpoints that take forms or bare JSON, translated to operator calls.
 * `app`: one ASGI application per port, which ties these to a `Service`.
-* `tls`: certificates of a port.
+* `tls`, `tokens`: certificates of a port, and tokens that prove who one is.
 * `listener`: a port with an HTTP server on it that can also die the way a process does.
 
 What a call means is decided behind the `Service`, never here.
