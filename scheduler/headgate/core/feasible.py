@@ -135,8 +135,10 @@ def shortfalls(request: Request, pool: Pool) -> list[Veto]:
     ]
 
 
-def at_most(kind: VetoKind, amount: int) -> str:
-    """What would make an agent fit that has so much of it."""
+def at_most(kind: VetoKind, amount: int) -> str | None:
+    """What would make an agent fit that has so much of it; None: nothing, since no worker does without any."""
+    if not amount and kind in (VetoKind.CPUS, VetoKind.MEM):
+        return None
     return f"{kind.value} ≤ {amount_text(kind, amount)}"
 
 

@@ -54,7 +54,7 @@ def test_a_dry_run_says_what_would_not_start_and_why() -> None:
     assert found.text == (
         "2 of 3 workers would start now: 1 on a0.example, 1 on a1.example; "
         "worker 2 waits: none of 2 known agents fits (2 cpus); nearest is a1.example: cpus: wants 3, 1 free; "
-        "fits if cpus ≤ 1"
+        "fits if cpus ≤ 1, or something ends on one of the 2 agents that are large enough"
     )
     never = scheduler.dry_run(job_spec("huge", worker=Request(cpus_m=64_000)))
     assert never is not None

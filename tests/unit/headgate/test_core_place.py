@@ -366,6 +366,34 @@ def test_why_a_job_waits(known: list[Pool], slots: list[WorkerRecord], gate: str
     assert found.agents == len(known)
 
 
+def test_what_would_help_is_what_alone_would_do() -> None:
+    """Each way for itself; nothing is proposed that no worker could do with."""
+    rack = (Placement(attribute="rack", operator=Operator.IS, value="r1"),)
+    spec = job_spec(worker=Request(cpus_m=2000, mem_m=4 * GIB), placement=rack)
+    known = [
+        pool("a", mem=3.5, rack="r1"),
+        pool("b", rack="r2"),
+        pool("c", cpus=0, rack="r1"),
+        pool("d", cpus=1, mem=1, rack="r1"),
+    ]
+    assert judged(spec, known).alternatives == ("mem ≤ 3.5GiB", "without constraint rack is")
+    assert judged(spec, known[2:3]).alternatives == ()
+    known[3] = replace(known[3], most=Resources(cpus_m=8000, mem_m=8 * GIB))
+    assert judged(spec, known[3:]).alternatives == ("something ends on the one agent that is large enough",)
+
+
+def test_the_funnel_leads_from_all_known_agents_to_those_that_fit() -> None:
+    """Check by check, with what each is against whatever else is, and what is left."""
+    known = [
+        pool("a", mem=1, rack="r1"),
+        pool("b", cpus=1, mem=1, rack="r1"),
+        pool("c", rack="r2"),
+        pool("d", rack="r1"),
+    ]
+    steps = [(step.check, step.vetoed, step.left) for step in judged(BIG, known).funnel if step.vetoed or step.left < 4]
+    assert steps == [("cpus", 1, 3), ("mem", 2, 2), ("rack is r1", 1, 1)]
+
+
 def test_counts_are_by_agent_not_by_reason() -> None:
     """An agent that lacks two things counts once for each."""
     known = [pool("a", cpus=1, mem=1, rack="r1"), pool("b", cpus=1, rack="r1"), pool("c", rack="r2")]

@@ -42,13 +42,14 @@ def judgement(want: Want, fleet: Fleet) -> Judgement:
     against = np.array([check.against for check in found]) & relevant
     problems = against.sum(axis=0)
     fits = relevant & (problems == 0)
+    large = relevant & ~too_small(spec, fleet.capacity).any(axis=0)
     return Judgement(
         agents=len(fleet.agents),
         fitting=fleet.agents_in(fits),
         vetoed=_by_kind(found, against, fleet),
         funnel=_funnel(found, against, relevant, fleet),
         nearest=None if fits.any() or not len(fleet) else _nearest(want, fleet, found, against, relevant),
-        alternatives=() if fits.any() else _alternatives(fleet, found, against, problems == 1),
+        alternatives=() if fits.any() else _alternatives(fleet, found, against, problems == 1, large),
         never=None if fits.any() else _never(spec, fleet, want.around.region),
     )
 
@@ -91,8 +92,8 @@ def _nearest(want: Want, fleet: Fleet, found: Sequence[Check], against: Bools, r
     )
 
 
-def _alternatives(fleet: Fleet, found: Sequence[Check], against: Bools, alone: Bools) -> tuple[str, ...]:
-    """What would do for some agent that only one thing stands against."""
+def _alternatives(fleet: Fleet, found: Sequence[Check], against: Bools, alone: Bools, large: Bools) -> tuple[str, ...]:
+    """What would do for some agent that only one thing stands against, or that would be `large` enough were it free."""
     ways = []
     for check, rows in zip(found, against & alone, strict=True):
         if not rows.any():
@@ -101,9 +102,20 @@ def _alternatives(fleet: Fleet, found: Sequence[Check], against: Bools, alone: B
             ways.append(at_most(check.kind, int(fleet.free[AMOUNT_KINDS.index(check.kind)][rows].max())))
         elif check.kind is VetoKind.ROLE:
             ways.append(f"role {fleet.pools[int(rows.argmax())].role}")
-        elif check.remedy is not None:
+        else:
             ways.append(check.remedy)
-    return tuple(ways)
+    full = fleet.agents_in(large & ~_others(found, against))
+    if full:
+        where = f"one of the {full} agents that are" if full > 1 else "the one agent that is"
+        ways.append(f"something ends on {where} large enough")
+    return tuple(way for way in ways if way is not None)
+
+
+def _others(found: Sequence[Check], against: Bools) -> Bools:
+    """Rows that something other than an amount stands against."""
+    rows = [each for check, each in zip(found, against, strict=True) if not check.kind.of_amount]
+    found_any: Bools = np.any(rows, axis=0)
+    return found_any
 
 
 def _never(spec: JobSpec, fleet: Fleet, region: str | None) -> str | None:
