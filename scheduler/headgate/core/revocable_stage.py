@@ -14,12 +14,11 @@ from dataclasses import dataclass, field, replace
 from headgate.core.place import Placed, Want, placing
 from headgate.core.placing.fleet import Fleet
 from headgate.core.pool import Pool
-from headgate.model.ids import AgentId, JobName
+from headgate.core.reserved_stage import Place
+from headgate.model.ids import JobName
 from headgate.model.job import JobSpec
 from headgate.model.offer import Offer
 from headgate.model.resources import Resources
-
-Place = tuple[AgentId, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
