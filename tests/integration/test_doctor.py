@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from issued_certificates import LOOPBACK, Authority, Issued
 from scripted_master import Exchange, ManualClock, ScriptedMaster
+from zookeeper_server import ZooKeepers
 
 from headgate.adapters.checkup import PROBE_NAME, SKEW_MAX_S, examine_masters
 from headgate.adapters.checkup_store import examine_store
@@ -177,7 +179,20 @@ def test_zookeeper_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server((LOOPBACK, 0)) as listener:
         port = listener.getsockname()[1]
     found = examined(f"zk://{LOOPBACK}:{port}/mesos")
-    wrong(found, Check.ZOOKEEPER, "no master is found there", "whether ZooKeeper runs")
+    wrong(found, Check.ZOOKEEPER, "it does not answer", "whether ZooKeeper runs")
+
+
+def test_through_zookeeper(zookeeper: ZooKeepers, authority: Authority) -> None:
+    """It answers and knows of no master; then one leads, behind TLS and a secret that it may see."""
+    url = f"zk://{zookeeper.hosts}/mesos-{uuid.uuid4().hex[:8]}"
+    wrong(examined(url), Check.MASTER, "no master contends", "--zk")
+    locked = Authentication(secrets={"us": SECRET}, frameworks=True)
+    tls = served(authority.issue("localhost"))
+    with EmbeddedCluster(agents=[AGENT], authentication=locked, master_tls=tls, zookeeper=url) as cluster:
+        settle(cluster)
+        found = examined(url, Doors(principal="us", secret=SECRET, ca_file=authority.file))
+        assert found[Check.ZOOKEEPER].text == "it answers, and a master leads"
+        assert {finding.verdict for finding in found.values()} == {Verdict.OK}, found
 
 
 @pytest.mark.parametrize("ahead", [SKEW_MAX_S * 2, -SKEW_MAX_S * 2])

@@ -26,6 +26,7 @@ from headgate.adapters.mesos_call_channel import CallChannel
 from headgate.adapters.mesos_codec import encode_call, encode_subscribe
 from headgate.adapters.mesos_codec_events import EventDecoder
 from headgate.adapters.mesos_detection import Masters
+from headgate.adapters.mesos_detection_zk import ZkMasters
 from headgate.adapters.mesos_link import reconnect_delay_s
 from headgate.adapters.mesos_subscription import (
     JSON_HEADERS,
@@ -134,6 +135,8 @@ def _registration(
                 yield failed(said.check, said.text, said.mend)
                 return
         if subscription is None:
+            if isinstance(masters, ZkMasters) and session.last.status is None and masters.connected:
+                problem += "; ZooKeeper itself answers"
             yield from _unreachable(session.last, problem, clock, through_zookeeper)
             return
         yield from _connection(session.last, clock, through_zookeeper)

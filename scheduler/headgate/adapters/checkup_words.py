@@ -63,11 +63,11 @@ _HANGS_UP = (
 def meaning_of_silence(problem: str, *, through_zookeeper: bool = False, login: bool = False) -> Meaning:
     """Nobody answered, or not as a leading master does."""
     if "no Mesos master is known" in problem and through_zookeeper:
-        return Meaning(
-            Check.ZOOKEEPER,
-            "no master is found there",
-            "see whether ZooKeeper runs at that address, and whether the masters were started with the same --zk",
-        )
+        if "itself answers" in problem:
+            mend = "compare the path with the masters' --zk, and see whether they run"
+            return Meaning(Check.MASTER, "ZooKeeper answers, and no master contends at that path", mend)
+        mend = "see whether ZooKeeper runs at that address, and lets us in"
+        return Meaning(Check.ZOOKEEPER, "it does not answer", mend)
     if problem.startswith("https://") and any(words in problem for words in _HANGS_UP):
         mend = "it hangs up after the handshake: it wants a certificate of ours, --master-cert-file, or another one"
         return Meaning(Check.LOGIN if login else Check.CERTIFICATE, problem, mend)

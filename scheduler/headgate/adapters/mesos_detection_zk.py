@@ -87,6 +87,11 @@ class ZkMasters:
         self._changed = changed
         self._client.start_async()
 
+    @property
+    def connected(self) -> bool:
+        """Whether ZooKeeper itself can be reached at the moment."""
+        return bool(self._client.connected)
+
     def next(self) -> str | None:
         """The leader's base URL; None while there is none, or ZooKeeper does not answer."""
         try:
