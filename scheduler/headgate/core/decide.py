@@ -22,7 +22,7 @@ from headgate.core.ledger import Ledger
 from headgate.core.maintenance import answers, plan_moves
 from headgate.core.offer_stage import OfferOutcome, use_offers
 from headgate.core.operations import operation_questions
-from headgate.core.placing.gang import held_until
+from headgate.core.placing.gang import held_until, room_for
 from headgate.core.placing.judgement import judgement
 from headgate.core.presence import probes
 from headgate.core.ramp import ramped
@@ -132,7 +132,11 @@ def _explained(
         missing = [ledger.worker(job.name, number) for number in range(job.workers) if number not in filled]
         if not missing:
             continue
-        judged = judgement(scene.want(job, [slot.worker for slot in missing]), offers.fleet)
+        want = scene.want(job, [slot.worker for slot in missing])
+        judged = judgement(want, offers.fleet)
+        gathered = offers.gathered.get(job.name)
+        if gathered is None and want.gang and judged.fitting:
+            gathered = room_for(want, offers.fleet)
         stopped = gate or held.get(job.name)
         waiting = explain(
             missing,
@@ -140,7 +144,7 @@ def _explained(
             offers=len(snapshot.offers),
             gate=stopped or _special(ledger, job, missing, snapshot.now),
             now=snapshot.now,
-            gathered=offers.gathered.get(job.name),
+            gathered=gathered,
             held_until=held_until(job.gang, patience),
         )
         found[job.name] = waiting

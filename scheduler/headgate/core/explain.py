@@ -25,8 +25,8 @@ def explain(
 ) -> Waiting:
     """Why these slots of a job have no task.
 
-    `gate`: why nothing at all is started now, if that is so.  `gathered`: how many workers of a gang have room on
-    offers that are held for it, `held_until` when these are given back.
+    `gate`: why nothing at all is started now, if that is so.  `gathered`: how many workers of a gang have room, on
+    offers that are held for it until `held_until`, or on known agents; None: it is no gang, or has no room at all.
     """
     backing_off = [slot for slot in slots if slot.backoff_until > now]
     all_back_off = len(backing_off) == len(slots)
@@ -97,6 +97,8 @@ def _backoff_text(slots: Sequence[WorkerRecord], now: float) -> str:
 
 
 def _gang_text(gathered: int, wanted: int, held_until: float | None, now: float) -> str:
+    if gathered >= wanted:
+        return "they start all at once; there is room for all of them, and not all of it is offered now"
     held = f", held for {held_until - now:.0f} s more" if held_until is not None and gathered else ""
     return f"they start all at once; there is room for {gathered} of {wanted}{held}"
 

@@ -88,8 +88,8 @@ class Waiting:
     `workers` are the slots; `since` is when the first of them began to want; `offers` counts those in hand now,
     `agents` those known from their last offer, `fitting` those of them that would do.  `funnel` is the way from the
     one to the other.  `remedy` is what would help, in words: each of `alternatives`, if there are any, would alone.
-    `never`: why no agent we know could ever run such a worker.  A gang that is gathering has found room for
-    `gathered` workers, held until `held_until`.  `text` says all of it in a sentence or two.
+    `never`: why no agent we know could ever run such a worker.  A gang has found room for `gathered` workers; if it
+    is its turn to gather, that is held until `held_until`.  `text` says all of it in a sentence or two.
     """
 
     since: float

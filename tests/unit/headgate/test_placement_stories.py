@@ -345,3 +345,14 @@ def test_a_gang_too_large_keeps_its_turn_from_nobody() -> None:
         cluster.add_agent(f"a{number}", cpus=2)
         cluster.advance(10)
     cluster.until(lambda: len(cluster.live("small")) == 4, within=180)
+
+
+def test_a_gang_that_rests_still_says_how_much_room_there_is() -> None:
+    """Not that an agent would fit, which is true and no help."""
+    cluster = PaperCluster(1, cpus=4)
+    started(cluster, gang("g", 6))
+    cluster.advance(SETTINGS.patience.gang_hold_s + 5)
+    waiting = view(cluster, "g").waiting
+    assert waiting is not None
+    assert waiting.held_until is None
+    assert waiting.text == "6 workers wait: they start all at once; there is room for 4 of 6"

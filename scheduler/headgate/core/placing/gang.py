@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from headgate.core.ledger import Ledger
-from headgate.core.place import Placed, Want
+from headgate.core.place import Placed, Want, placing
+from headgate.core.placing.fleet import Fleet
 from headgate.model.ids import JobName
 from headgate.model.record import GangTurn
 from headgate.model.settings import Patience
@@ -37,6 +40,13 @@ def find_holder(ledger: Ledger, wants: Sequence[Want], patience: Patience, now: 
     ready = [name for name, turn in turns.items() if (turn.rests_until or 0.0) <= now]
     # Who has never held anything goes before who has, and then the oldest.
     return min(ready, key=lambda name: (turns[name].rests_until or 0.0, ledger.jobs[name].submission), default=None)
+
+
+def room_for(want: Want, fleet: Fleet) -> int:
+    """How many of a gang's workers there would be room for, were all known agents offered now."""
+    known = Fleet(fleet.pools)
+    alone = replace(want, gang=False)
+    return len(placing([alone], known, usable=np.ones(len(known), dtype=np.bool_)).placed)
 
 
 def take_turns(
