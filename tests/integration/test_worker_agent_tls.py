@@ -118,6 +118,15 @@ def test_unchecked_when_nothing_says_against_what(authority: Authority, caplog: 
     assert "the agent's certificate is not checked" in caplog.text
 
 
+def test_plain_words_to_an_agent_with_tls(authority: Authority) -> None:
+    """The agent keeps its own variables from executors; how they get them is what its operator has to be told."""
+    with bench_at(authority.issue(LOOPBACK), ENABLED="0") as bench:
+        reason = bench.until(Disconnected).reason
+        assert "LIBPROCESS_SSL_ENABLED" in reason
+        assert "--executor_environment_variables" in reason
+        assert bench.agent.headers == []
+
+
 def test_variables_that_make_no_sense(authority: Authority, tmp_path: Path) -> None:
     """Told at the start, by their names."""
     text = tmp_path / "text"

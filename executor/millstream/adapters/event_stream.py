@@ -15,6 +15,12 @@ from millstream.adapters.agent_tls import AgentTls
 
 _CHUNK_BYTES: Final = 64 * 1024
 _REFUSAL_BYTES_MAX: Final = 4096
+_CUT_OFF: Final = (ConnectionResetError, http.client.BadStatusLine)
+# Agents pass none of their own LIBPROCESS variables on to executors.
+_TLS_DOUBT: Final = (
+    "; an agent that speaks TLS cuts plain connections off so: its operator tells executors of it, "
+    "with LIBPROCESS_SSL_ENABLED in --executor_environment_variables"
+)
 
 
 class StreamLost(Exception):
@@ -64,7 +70,8 @@ class EventStream:
             self._socket.settimeout(silence_max_s)
         except (OSError, http.client.HTTPException) as problem:
             self._connection.close()
-            raise StreamLost(f"cannot subscribe at {host}:{port}: {problem!r}") from problem
+            doubt = _TLS_DOUBT if tls is None and isinstance(problem, _CUT_OFF) else ""
+            raise StreamLost(f"cannot subscribe at {host}:{port}: {problem!r}{doubt}") from problem
         except StreamRefused:
             self._response.close()
             self._connection.close()
