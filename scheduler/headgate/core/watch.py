@@ -98,7 +98,8 @@ def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | Non
             strays[task.id] = task.agent_id
     for task in list(ledger.tasks.values()):
         job = ledger.jobs.get(task.job)
-        if job is not None and task.stage is Stage.RUNNING:
+        # One that is to leave its agent says nothing of how the attempts fare that are to take its place.
+        if job is not None and task.stage is Stage.RUNNING and task.moving_since is None:
             _forgive(ledger, task, job.spec.restart.healthy_after_s, snapshot.now, due)
     return frozen
 
