@@ -12,6 +12,11 @@ from millstream.accumulators import Accumulator
 from millstream.aggregates import (
     Aggregate,
     Aggregator,
+    approx_distinct,
+    approx_quantile,
+    arg_max,
+    arg_min,
+    collect,
     count,
     first,
     last,
@@ -19,6 +24,7 @@ from millstream.aggregates import (
     own,
     share,
     std,
+    top,
     variance,
 )
 from millstream.aggregates import max as max  # noqa: A004 - the words users know
@@ -58,6 +64,11 @@ __all__ = [
     "Stream",
     "Timer",
     "Tumbling",
+    "approx_distinct",
+    "approx_quantile",
+    "arg_max",
+    "arg_min",
+    "collect",
     "count",
     "files",
     "first",
@@ -71,6 +82,7 @@ __all__ = [
     "sliding",
     "std",
     "stdout",
+    "top",
     "tumbling",
     "variance",
 ]

@@ -7,10 +7,31 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from millstream import Aggregate, Stream, count, first, last, mean, own, share, std, stdout, testing, tumbling, variance
+from millstream import (
+    Aggregate,
+    ProgramError,
+    Stream,
+    approx_distinct,
+    approx_quantile,
+    arg_max,
+    arg_min,
+    collect,
+    count,
+    first,
+    last,
+    mean,
+    own,
+    share,
+    std,
+    stdout,
+    testing,
+    top,
+    tumbling,
+    variance,
+)
 from millstream import max as greatest
 from millstream import min as least
 from millstream import sum as total
@@ -36,6 +57,10 @@ class Histogram:
         return min(state, key=lambda key: (-state[key], key)) if state else None
 
 
+def list_of(values: pl.Expr) -> pl.Expr:
+    return pl.when(values.len() > 0).then(values.implode())
+
+
 CASES: dict[str, tuple[Aggregate, pl.Expr]] = {
     "count": (count(), pl.len().cast(pl.Int64)),
     "count_x": (count("x"), pl.col("x").count().cast(pl.Int64)),
@@ -55,6 +80,12 @@ CASES: dict[str, tuple[Aggregate, pl.Expr]] = {
     "first": (first("s"), pl.col("s").drop_nulls().first()),
     "last": (last("s"), pl.col("s").drop_nulls().last()),
     "first_x": (first("x"), pl.col("x").drop_nulls().first()),
+    "arg_max": (arg_max(pl.col("i").abs(), by="i"), pl.col("i").max().abs()),
+    "arg_min": (arg_min(pl.col("i").abs(), by="i"), pl.col("i").min().abs()),
+    "top": (top("i", 3), list_of(pl.col("i").drop_nulls().sort(descending=True).head(3))),
+    "collect": (collect("s"), list_of(pl.col("s").drop_nulls())),
+    "approx_distinct": (approx_distinct("s"), pl.col("s").drop_nulls().n_unique().cast(pl.Int64)),
+    "approx_median": (approx_quantile("x", 0.5), pl.col("x").drop_nulls().quantile(0.5, "lower")),
     "own": (own(Histogram(), "s", returns=pl.String), pl.col("s").drop_nulls().sort().mode().sort().first()),
 }
 
@@ -92,6 +123,7 @@ records = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(records=records, batch_size=st.integers(1, 12), stops=st.sets(st.integers(0, 40), max_size=3))
 def test_any_pieces_merge_to_what_polars_says_of_the_whole(
     records: list[tuple[str, int, float | None, int | None, str | None]], batch_size: int, stops: set[int]
@@ -111,6 +143,8 @@ def test_any_pieces_merge_to_what_polars_says_of_the_whole(
             if isinstance(b, float):
                 tolerance = 1e-6 * (1 + abs(b)) if name in ("variance", "variance0", "std") else 1e-9 * (1e6 + abs(b))
                 assert a == pytest.approx(b, abs=tolerance, rel=1e-6), name
+            elif name == "collect":
+                assert sorted(a or []) == sorted(b or []), name
             else:
                 assert a == b, name
 
@@ -131,7 +165,50 @@ def test_sums_of_small_integers_do_not_wrap() -> None:
 def test_nothing_to_aggregate_is_null_or_zero() -> None:
     rows = [{"key": "a", "at": START, "x": None, "i": None, "s": None}] * 3
     found = testing.run(stream, rows, batch_size=1).latest("key", "window_start").row(0, named=True)
-    zero = {"count_x", "sum", "sum_i", "sum_expr", "sum_bool"}
+    zero = {"count_x", "sum", "sum_i", "sum_expr", "sum_bool", "approx_distinct"}
     assert {name for name in CASES if found[name] == 0} == zero
     assert found["count"] == 3
     assert {name for name in CASES if found[name] is None} == set(CASES) - zero - {"count"}
+
+
+def shown(aggregate: Aggregate, rows: list[dict[str, Any]], *, batch_size: int) -> Any:
+    one = (
+        Stream(RowsSource({"x": pl.DataFrame(schema=SCHEMA)}))
+        .event_time("at")
+        .key_by("key", shards=2)
+        .window(tumbling("1h"))
+        .aggregate(found=aggregate)
+        .to(stdout())
+    )
+    return testing.run(one, rows, batch_size=batch_size).latest("key", "window_start")["found"].to_list()
+
+
+def test_of_several_greatest_the_one_read_first_counts() -> None:
+    rows = [{"key": "a", "at": START, "s": s, "i": i} for s, i in (("p", 1), ("q", 5), ("r", 5), (None, 9), ("s", 1))]
+    for batch_size in (1, 2, 5):
+        assert shown(arg_max("s", by="i"), rows, batch_size=batch_size) == ["q"]
+        assert shown(arg_min("s", by="i"), rows, batch_size=batch_size) == ["p"]
+
+
+def test_sketches_of_many_values_are_near_the_truth() -> None:
+    values = [float(number * 7919 % 20_000) for number in range(20_000)]
+    rows = [{"key": "a", "at": START, "x": value, "s": str(value)} for value in values]
+    (distinct,) = shown(approx_distinct("s"), rows, batch_size=3000)
+    assert distinct == pytest.approx(20_000, rel=0.06)
+    for q in (0.01, 0.5, 0.99):
+        (found,) = shown(approx_quantile("x", q), rows, batch_size=3000)
+        assert found == pytest.approx(q * 20_000, abs=0.04 * 20_000)
+
+
+@pytest.mark.parametrize(
+    ("message", "build"),
+    [
+        ("top: n must be above zero, not 0", lambda: top("x", 0)),
+        ("approx_quantile: q is a share from 0 to 1, not 95", lambda: approx_quantile("x", 95)),
+        ("approx_quantile: k must be 8 to 65535, not 1", lambda: approx_quantile("x", 0.5, k=1)),
+        ("approx_distinct: lg_k must be 4 to 21, not 30", lambda: approx_distinct("s", lg_k=30)),
+    ],
+)
+def test_what_makes_no_sense_is_refused(message: str, build: Any) -> None:
+    with pytest.raises(ProgramError, match=message):
+        build()
