@@ -25,11 +25,10 @@ class OperationsSaved:
             case Heard(event=OperationUpdate(status=status)) if status.uuid is not None:
                 self._heard.add(status.uuid)
             case Sent(call=Accept() as call):
-                for each in (*call.unreserve, *call.reserve):
-                    for operation_id in (each.operation_id, each.volume_operation_id):
-                        if operation_id is not None:
-                            self._send(operation_id)
+                for unreserve in call.unreserve:
+                    self._send(unreserve.operation_id, unreserve.volume_operation_id)
                 for reserve in call.reserve:
+                    self._send(reserve.operation_id, reserve.volume_operation_id)
                     if reserve.id not in self._store.reservations:
                         raise Violation("OperationsSaved", f"reserves {reserve.id}, of which the store knows nothing")
             case Sent(call=AcknowledgeOperation(operation_id=operation_id, uuid=uuid)):
@@ -38,9 +37,12 @@ class OperationsSaved:
                 if operation_id in self._store.operations:
                     raise Violation("OperationsSaved", f"acknowledges {operation_id} before its end is saved")
 
-    def _send(self, operation_id: OperationId) -> None:
-        if operation_id not in self._store.operations:
-            raise Violation("OperationsSaved", f"sends {operation_id}, of which the store knows nothing")
-        if operation_id in self._sent:
-            raise Violation("OperationsSaved", f"sends {operation_id} twice")
-        self._sent.add(operation_id)
+    def _send(self, *operation_ids: OperationId | None) -> None:
+        for operation_id in operation_ids:
+            if operation_id is None:
+                continue
+            if operation_id not in self._store.operations:
+                raise Violation("OperationsSaved", f"sends {operation_id}, of which the store knows nothing")
+            if operation_id in self._sent:
+                raise Violation("OperationsSaved", f"sends {operation_id} twice")
+            self._sent.add(operation_id)
