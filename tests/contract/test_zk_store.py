@@ -153,6 +153,51 @@ def test_an_answer_that_does_not_come_is_settled_by_the_next_write(connect: Conn
         store.write({"a": None, "b": None}, term=term)
 
 
+class Delaying(Dying):
+    """A session whose first transaction is done only later, long after it was given up."""
+
+    def __init__(self, session: ZkSession) -> None:
+        super().__init__(session, 1, lands=False)
+        self.delayed: list[Any] = []
+
+    def commit(self, transaction: Any) -> Any:
+        if not self.delayed:
+            self.delayed.append(transaction)
+            raise StoreUnavailable("no answer")
+        return self._session.commit(transaction)
+
+
+def test_a_write_that_comes_late_changes_nothing_any_more(connect: Connect) -> None:
+    """It was on its way over a lost connection while newer ones were made, in the same term."""
+    session = connect()
+    delaying = Delaying(session)
+    store = ZkStore(session)
+    term = store.new_term()
+    store.write({"a": b"0"}, term=term)
+    slow = ZkStore(delaying)  # type: ignore[arg-type] # as above
+    with pytest.raises(StoreUnavailable):
+        slow.write({"a": b"1"}, term=term)
+    slow.write({"a": b"2"}, term=term)
+    assert session.commit(delaying.delayed[0]) is not None
+    assert store.load("") == {"a": b"2"}
+
+
+def test_a_store_goes_on_after_an_answer_that_never_came(connect: Connect) -> None:
+    """Whether the write had landed or not."""
+    session = connect()
+    term = ZkStore(session).new_term()
+    for lands in (False, True):
+        doubtful = Dying(session, 2, lands=lands)
+        store = ZkStore(doubtful)  # type: ignore[arg-type] # as above
+        store.write({"a": b"1"}, term=term)
+        with pytest.raises(StoreUnavailable):
+            store.write({"a": None, "b": b"1"}, term=term)
+        doubtful._at = 1000
+        store.write({"a": None, "b": b"2", "c": None}, term=term)
+        assert store.load("") == {"b": b"2"}
+        store.write({"b": None}, term=term)
+
+
 def test_a_zookeeper_that_does_not_answer_is_unavailable_and_comes_back(tmp_path: Path) -> None:
     """Within seconds, not minutes; and nothing asked meanwhile is done later, when nobody expects it any more."""
     require_zookeeper()

@@ -109,10 +109,7 @@ class ZkStore:
                 try:
                     self._write(changes, term)
                 except _Overtaken:
-                    self._seen = None
-                except BaseException:
-                    self._seen = None  # What of it has landed, nobody knows.
-                    raise
+                    self._seen = None  # Or a write of ours has landed whose answer never came.
                 else:
                     return
             raise StoreUnavailable(f"others write to {self._records} all the time")
