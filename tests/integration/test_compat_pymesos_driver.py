@@ -22,7 +22,8 @@ from headgate.testing.iam import StandInIam
 
 pytestmark = pytest.mark.integration
 
-QUICK = Timing(heartbeats_missed_max=3, backoff_s=0.005, backoff_max_s=0.02)
+QUICK = Timing(answer_s=600.0, heartbeats_missed_max=3, backoff_s=0.005, backoff_max_s=0.02)
+"""So patient with answers that only missed heartbeats can have ended a silent stream."""
 
 
 class Noting:

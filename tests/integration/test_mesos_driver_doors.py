@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from issued_certificates import LOOPBACK, Authority, Issued
 from mesos_driving import QUICK, Driven, driving, wait_until_refused_with
 from scripted_master import PATIENCE_S, ManualClock, ScriptedMaster
@@ -85,6 +86,7 @@ def test_principal_and_secret() -> None:
     authentication = Authentication(secrets={"us": SECRET}, frameworks=True)
     with EmbeddedCluster(agents=[AGENT], authentication=authentication) as cluster:
         let_in(cluster, Doors(principal="us", secret=SECRET))
+        assert "401 Unauthorized; it wants other credentials: see --secret-file" in kept_out(cluster, Doors())
         assert "401" in kept_out(cluster, Doors(principal="us"))
         assert "401" in kept_out(cluster, Doors(principal="us", secret="guessed"))
         assert "401" in kept_out(cluster, Doors(principal="you", secret=SECRET))
@@ -229,10 +231,18 @@ def bare(iam: StandInIam) -> tuple[DcosAuth, ManualClock]:
 
 
 def token_now(auth: DcosAuth) -> str:
-    import requests
-
     request = requests.Request("POST", "http://m/").prepare()
     return str(auth(request).headers["Authorization"])
+
+
+def test_many_refused_at_once_log_in_once(iam: StandInIam) -> None:
+    """Whoever comes second with the same token finds that there is another already."""
+    auth, _ = bare(iam)
+    refused = [auth(requests.Request("POST", "http://m/").prepare()) for _ in range(3)]
+    assert [auth.renew(request) for request in refused] == [True] * 3
+    assert len(iam.logins) == 2
+    assert auth.renew(auth(requests.Request("POST", "http://m/").prepare()))
+    assert len(iam.logins) == 3
 
 
 def test_a_token_is_renewed_before_it_ends(iam: StandInIam) -> None:

@@ -12,6 +12,7 @@ pymesos gets wrong is not:
 * TLS, client certificates and DC/OS service accounts: `MesosSchedulerDriver(…, doors=Doors(…))`.
 """
 
+from headgate.adapters.dcos_login import read_service_account
 from headgate.adapters.mesos_access import Doors
 from headgate.compat.pymesos.callbacks import Executor, OperatorMaster, Scheduler
 from headgate.compat.pymesos.data import Dict, decode_data, encode_data
@@ -34,4 +35,5 @@ __all__ = [
     "Scheduler",
     "decode_data",
     "encode_data",
+    "read_service_account",
 ]
