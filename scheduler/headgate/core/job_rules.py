@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from headgate.core.mistakes import Path
+from headgate.core.patterns import pattern_problem
 from headgate.model.call import ContainerType
 from headgate.model.job import DEFAULT_REQUEST, Keep, Operator, Restart
 from headgate.model.resources import Request
@@ -39,27 +40,6 @@ def backoff_in_order(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
         )
 
 
-_PATTERN_MAX: Final = 256
-_BEYOND_RE2: Final = re.compile(r"(?<!\\)(\(\?(<?[=!]|P=|\(|>)|\\[1-9])")
-"""Look-around, back-references, conditions, atomic groups: RE2, which the master matches with, has none of them."""
-
-
-def _pattern_problem(pattern: str) -> str | None:
-    if len(pattern) > _PATTERN_MAX:
-        return f"a regular expression of {len(pattern)} characters; write at most {_PATTERN_MAX}"
-    try:
-        re.compile(pattern)
-    except re.error as problem:
-        return f"'{pattern}' is not a regular expression: {problem}"
-    beyond = _BEYOND_RE2.search(pattern)
-    if beyond:
-        return (
-            f"'{pattern}' uses {beyond.group()}, which the regular expressions of Mesos (RE2) do not have; "
-            "write it without look-around and back-references"
-        )
-    return None
-
-
 _WITH_VALUE: Final = {
     Operator.LIKE: "a regular expression the attribute must match",
     Operator.UNLIKE: "a regular expression the attribute must not match",
@@ -76,7 +56,7 @@ def operator_has_value(found: Mapping[str, Any]) -> Iterable[tuple[Path, str]]:
     elif operator is Operator.UNIQUE and value is not None:
         yield ("value",), "unique takes no value; leave it out"
     elif value is not None and operator in (Operator.LIKE, Operator.UNLIKE):
-        problem = _pattern_problem(value)
+        problem = pattern_problem(value)
         if problem is not None:
             yield ("value",), problem
     elif (

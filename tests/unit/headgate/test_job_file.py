@@ -167,6 +167,11 @@ def test_null_means_the_default_where_the_default_is_nothing() -> None:
             "write it without look-around and back-references",
         ),
         (
+            "placement: [{attribute: rack, operator: unlike, value: '(a+)+b'}]",
+            "placement[0].value: '(a+)+b' repeats what is itself a repetition or a choice, which could be "
+            "tried for ever; write it without, such as [ab]+ for (a|b)+",
+        ),
+        (
             "strategy: spred",
             "strategy: 'spred' is not one of the choices; did you mean spread?",
         ),
