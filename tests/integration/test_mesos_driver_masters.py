@@ -132,7 +132,7 @@ def text_of_refusal(answer: Callable[[Exchange], None], access: Access | None = 
 def test_refusals_that_stay(status: int) -> None:
     """With the master's own words."""
     text = text_of_refusal(lambda request: request.reply(status, b"Expecting 'x' to be present\n"))
-    assert text.endswith(f"answered {status}: Expecting 'x' to be present")
+    assert f"answered {status}: Expecting 'x' to be present" in text
 
 
 def test_a_long_refusal_arrives_packed() -> None:

@@ -101,6 +101,7 @@ def test_a_stream_dropped_within_a_chunk() -> None:
         stream.drop()
         events = driven.mailbox.wait_for(1, Disconnected)
         assert names(events) == ["Subscribed", "1", "Disconnected"]
+        assert events[2] == Disconnected(reason="stream broken: cut off")
 
 
 @pytest.mark.parametrize("garbage", [b"many\n{}", b"-1\n{}", b"99999999999999\n{}", b"\n{}", b"<html>no</html>"])

@@ -190,6 +190,8 @@ class InterruptibleSession:
             return f"TLS: {problem}"
         if isinstance(problem, requests.ConnectionError):
             return "connection refused" if "refused" in str(problem) else _cause(problem)
+        if isinstance(problem, urllib3.exceptions.ProtocolError):
+            return "cut off"
         return f"{type(problem).__name__}: {problem}"
 
 

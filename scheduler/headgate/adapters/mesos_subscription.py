@@ -183,6 +183,8 @@ def _refusal(url: str, response: requests.Response, *, withheld: bool) -> TryLat
             f"{what}; our credentials were not sent there, because it is none of the masters we were told of: "
             f"add {_brief(url)} to them"
         )
+    if status == 401:
+        return Denied(f"{what.rstrip('.')}; it wants other credentials: see --secret-file")
     if status in (301, 302, 303):
         return Denied(f"{what}, to {response.headers.get('Location')!r}; name that address as the master's")
     return Denied(what)
