@@ -93,7 +93,7 @@ def avoided_agents(
     """Agents the job should leave alone, and until when.
 
     Those where its own tasks failed repeatedly, or those of several jobs: a program that crashes wherever it runs says
-    nothing against an agent.  If that were all known agents, it is none: a bad place beats no place.
+    nothing against an agent.  If that were more than half of the known agents, it is none: then it is not the agents.
     """
     found: dict[AgentId, float] = {}
     for agent in troubled:
@@ -104,4 +104,5 @@ def avoided_agents(
         until = recent[-1].at + patience.agent_avoid_s
         if len(recent) >= patience.agent_failures and until > now:
             found[agent.agent_id] = until
-    return found if any(agent_id not in found for agent_id in known) else {}
+    known_ids = set(known)
+    return found if 2 * len(known_ids & found.keys()) <= len(known_ids) else {}
