@@ -79,7 +79,8 @@ def use_offers(
         patience = snapshot.settings.patience
         settle_reservations(ledger, snapshot, due)
         filled = fill(ledger, wants, fleet, sure, snapshot)
-        wants = [want for want in (_less(want, filled.slots) for want in wants) if want.workers]
+        done = filled.slots
+        wants = [want for want in (_less(want, done) for want in wants) if want.workers]
         take_turns(ledger, filled.gathered, wants, patience, snapshot.now, due)
         gathered = tuple(each for each in filled.gathered if ledger.jobs[each.spec.name].gang.holds_since is not None)
     helpful = _helpful(_plain(ledger, [*wants, *_soon(ledger, outcomes, scene, snapshot)]), fleet) | filled.brief
