@@ -14,7 +14,10 @@ from millstream.schema import caller
 from millstream.sinks.files import FilesSink
 from millstream.sinks.stdout import StdoutSink
 from millstream.sources.files import FilesSource
+from millstream.sources.folder import Folder
 from millstream.sources.generator import GeneratorSource
+from millstream.sources.parquet import ParquetSource
+from millstream.sources.source import Source
 
 Dtype = pl.DataType | type[pl.DataType]
 
@@ -29,22 +32,36 @@ class Files:
     growing: bool
     where: str
 
-    def as_source(self) -> FilesSource:
+    def as_source(self) -> Source:
         """The files as a source.
 
         Raises:
             ProgramError: there is no schema, or a type in it cannot be read, or the format cannot.
         """
-        if self.schema is None:
-            raise ProgramError('files: a source needs schema={"column": pl.String, …}', where=self.where)
-        if self.format != "json":
+        if self.format not in ("json", "parquet"):
             raise ProgramError(
-                f'files: a source reads format="json" (one object per line), not {self.format!r}', where=self.where
+                f'files: a source reads format="json" (one object per line) or "parquet", not {self.format!r}',
+                where=self.where,
             )
+        schema = self.schema if self.schema is not None else self._found_schema()
+        if schema is None:
+            raise ProgramError('files: a source needs schema={"column": pl.String, …}', where=self.where)
         try:
-            return FilesSource(self.path, pl.Schema(self.schema), growing=self.growing)
+            if self.format == "parquet":
+                return ParquetSource(self.path, pl.Schema(schema), growing=self.growing)
+            return FilesSource(self.path, pl.Schema(schema), growing=self.growing)
         except ProgramError as problem:
             raise ProgramError(f"files: {problem.message}", where=self.where) from problem
+
+    def _found_schema(self) -> Mapping[str, Dtype] | None:
+        """What the first Parquet file says."""
+        paths = Folder(self.path, growing=self.growing).paths() if self.format == "parquet" else []
+        if not paths:
+            return None
+        try:
+            return pl.read_parquet_schema(paths[0])
+        except (OSError, pl.exceptions.PolarsError) as problem:
+            raise ProgramError(f"files: cannot read the schema of {paths[0]}: {problem}", where=self.where) from problem
 
     def as_sink(self) -> FilesSink:
         """The directory as a sink.
@@ -71,7 +88,8 @@ def files(
 ) -> Files:
     """Files to read or to write.
 
-    As a source: a file, a directory or a glob of files of JSON lines (`.gz` too) with `schema`; every file is a shard.
+    As a source: a file, a directory or a glob of files of JSON lines (`.gz` too) with `schema`, or of Parquet, where
+    the first file says the schema if you do not; every file is a shard.
     `growing=True` follows files that are added to and waits for new ones, until a file `_SUCCESS` appears beside them.
     `millstream.sources.json_lines` says what becomes of lines that do not fit the schema.
 
