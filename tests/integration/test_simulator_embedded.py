@@ -303,9 +303,11 @@ def test_the_program_serves_until_it_is_told_to_end() -> None:
         address = first_line(process)
         assert requests.get(f"http://{address}/health", timeout=PATIENCE).status_code == 200
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, err) == (0, "")
-        assert [line.split()[:2] for line in out.splitlines()] == [["agent", "A"], ["agent", "B"]]
+        assert process.stdout
+        assert process.stderr
+        rest = process.stdout.readlines()  # not `communicate`: the reader of the first line may have read on
+        assert (process.wait(PATIENCE), process.stderr.read()) == (0, "")
+        assert [line.split()[:2] for line in rest] == [["agent", "A"], ["agent", "B"]]
 
 
 def test_no_task_survives_the_program(tmp_path: Path) -> None:
@@ -335,3 +337,41 @@ def test_the_program_says_what_is_wrong() -> None:
             _, err = process.communicate(timeout=PATIENCE)
             assert process.returncode == 1
             assert re.fullmatch(text, err)
+
+
+def test_an_agent_that_says_goodbye_takes_its_tasks_along_and_comes_back_as_another() -> None:
+    with EmbeddedCluster([AgentSpec(domain="north/n1")], master_settings=MasterSettings(region="north")) as cluster:
+        framework = Framework(cluster.address, capabilities=[{"type": "PARTITION_AWARE"}])
+        framework.subscribe()
+        offer = framework.offer()
+        assert offer["domain"] == {"fault_domain": {"region": {"name": "north"}, "zone": {"name": "n1"}}}
+        framework.launch(offer, task("t", "sleep 600"))
+        while framework.status()["state"] != "TASK_RUNNING":
+            pass
+        (before,) = cluster.agents
+        cluster.unregister_agent("A")
+        status = framework.status()
+        assert (status["state"], status["reason"]) == ("TASK_LOST", "REASON_AGENT_REMOVED")
+        assert status["message"] == "Agent localhost removed: the agent unregistered"
+        eventually(lambda: not cluster.containers())
+        cluster.start_agent("A")
+        assert framework.offer()["agent_id"] != {"value": before.id}
+        framework.close()
+
+
+def test_agents_of_other_regions_are_for_those_who_ask() -> None:
+    agents = [AgentSpec(domain="north/n1"), AgentSpec(domain="south/s1")]
+    with EmbeddedCluster(agents, master_settings=MasterSettings(region="north")) as cluster:
+        at_home, aware = Framework(cluster.address), Framework(cluster.address, capabilities=[{"type": "REGION_AWARE"}])
+        at_home.subscribe()
+        home = at_home.offer()
+        aware.subscribe()
+        regions = [each["domain"]["fault_domain"]["region"]["name"] for each in (home, aware.offer())]
+        assert regions == ["north", "south"]
+        at_home.close()
+        aware.close()
+
+
+def test_a_domain_has_a_region_and_a_zone() -> None:
+    with pytest.raises(ValueError, match="agent A: a fault domain is REGION/ZONE, not 'north'"):
+        EmbeddedCluster([AgentSpec(domain="north")]).start()

@@ -35,7 +35,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         action="append",
         type=agent_spec,
         default=[],
-        metavar="RESOURCES[@ATTRIBUTES]",
+        metavar="RESOURCES[@ATTRIBUTES[@REGION/ZONE]]",
         help="an agent, such as 'cpus:4;mem:4096;ports:[31000-31500]@rack:r1;zone:z1'; give it again for more",
     )
     parser.add_argument("--conformance", action="store_true", help="agents and timeouts of the conformance kit")
@@ -50,6 +50,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="the certificate's key")
     parser.add_argument("--tls-client-ca", type=Path, metavar="FILE", help="ask clients for a certificate of this one")
     parser.add_argument("--leader", metavar="HOST:PORT", help="be a follower that redirects to this master")
+    parser.add_argument("--region", help="of the master; agents of other regions are shown to REGION_AWARE frameworks")
     parser.add_argument("--zk", metavar="zk://HOST:PORT[,…]/PATH",
                         help="contend with the masters of other processes; no agents but those you name")  # fmt: skip
     parser.add_argument("--zk-session-timeout", type=float, default=10.0, metavar="S", help="default 10")
@@ -60,9 +61,10 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def agent_spec(text: str) -> AgentSpec:
-    """`RESOURCES[@ATTRIBUTES]`; what is wrong with them is found when the cluster starts."""
-    resources, _, attributes = text.partition("@")
-    return AgentSpec(resources=resources, attributes=attributes)
+    """`RESOURCES[@ATTRIBUTES[@REGION/ZONE]]`; what is wrong with them is found when the cluster starts."""
+    resources, _, rest = text.partition("@")
+    attributes, _, domain = rest.partition("@")
+    return AgentSpec(resources=resources, attributes=attributes, domain=domain)
 
 
 def default_agents(options: argparse.Namespace) -> tuple[AgentSpec, ...]:
@@ -112,6 +114,7 @@ def cluster_of(options: argparse.Namespace) -> EmbeddedCluster:
         seed=options.seed,
         host=options.host,
         master_settings=MasterSettings(
+            region=options.region,
             agent_ping_timeout=timeout if options.agent_ping_timeout is None else options.agent_ping_timeout,
             max_agent_ping_timeouts=options.max_agent_ping_timeouts or count,
         ),

@@ -110,6 +110,7 @@ class Driver:
         self._addresses = {name: address for address, name in self._names.items()}
         self._containers: dict[str, tuple[str, StartContainer]] = {}
         self._checkpoints: dict[str, Checkpoint] = {}
+        self._endings: dict[str, asyncio.Event] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._master = None if plan.zookeeper else self._new_master()
         self._cluster = Cluster(self._master)
@@ -183,6 +184,16 @@ class Driver:
         self._ports[name].application.gate.set()
         await self._ports[name].listener.kill()
         self._settle()
+
+    async def unregister_agent(self, name: str) -> None:
+        """As SIGUSR1 to the agent's process, until that has ended.  Dead ones stay dead."""
+        if self._cluster.life(self._addresses[name]) is Life.DEAD:
+            return
+        ended = self._endings[name] = asyncio.Event()
+        self._checkpoints.pop(name, None)
+        self._agent(name).unregister(now=self.now())
+        self._settle()
+        await ended.wait()
 
     async def start_agent(self, name: str, recover: Literal["reconnect", "cleanup"] = "reconnect") -> None:
         """Start a dead agent on the work directory it left; no harm if it runs."""
@@ -351,7 +362,9 @@ class Driver:
         for name, address in self._addresses.items():
             if self._cluster.life(address) is Life.RUNNING and self._agent(name).is_over:
                 self._cluster.kill_agent(address, self.now())
-                self._loop.create_task(self._ports[name].listener.kill())
+                ending = self._loop.create_task(self._ports[name].listener.kill())
+                if (waiting := self._endings.pop(name, None)) is not None:
+                    ending.add_done_callback(lambda _, waiting=waiting: waiting.set())  # type: ignore[misc]
 
     def _set_timer(self) -> None:
         if self._timer:

@@ -35,10 +35,14 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
-    """An agent that is wanted: what it has, where it is.  `port` 0 is any free one; names default to A, B, C …"""
+    """An agent that is wanted: what it has, where it is.
+
+    `port` 0 is any free one; names default to A, B, C …; `domain` is `REGION/ZONE`, or empty.
+    """
 
     resources: str = "cpus:4;mem:4096;disk:10000;ports:[31000-31500]"
     attributes: str = ""
+    domain: str = ""
     hostname: str = "localhost"
     port: int = 0
     name: str | None = None
@@ -201,6 +205,10 @@ class EmbeddedCluster:
         """Kill an agent's process; its executors live on."""
         self._call(self._running().kill_agent(self._known(name)))
 
+    def unregister_agent(self, name: str) -> None:
+        """As SIGUSR1: the agent says goodbye to the master, ends all that runs on it, and then itself."""
+        self._call(self._running().unregister_agent(self._known(name)))
+
     def start_agent(self, name: str, *, recover: Literal["reconnect", "cleanup"] = "reconnect") -> None:
         """Start a dead agent on the work directory it left; no harm if it runs.
 
@@ -239,6 +247,7 @@ class EmbeddedCluster:
                     self._agent_settings,
                     resources=spec.resources,
                     attributes=spec.attributes,
+                    domain=spec.domain,
                     hostname=spec.hostname,
                     ip=host,
                     port=ports[name],

@@ -17,14 +17,15 @@ class AgentSettings:
     """What an operator says when starting an agent.
 
     `resources` is the text of `--resources` (`cpus:4;mem:4096;ports:[31000-31500]`) or v1 Resource messages,
-    `attributes` that of `--attributes` (`rack:r1;zone:z1`).  `work_dir` appears in `/state` only; the edge owns the
-    real folder.  Times are seconds; `builtin_startup_s` is how long the executors that Mesos brings along take to come
-    up (a task that is killed meanwhile never runs).  With `recover` "cleanup" an agent that finds an earlier one's work
-    directory ends all that it left, and then itself.
+    `attributes` that of `--attributes` (`rack:r1;zone:z1`), `domain` is `REGION/ZONE`, or empty.  `work_dir` appears in
+    `/state` only; the edge owns the real folder.  Times are seconds; `builtin_startup_s` is how long the executors that
+    Mesos brings along take to come up (a task that is killed meanwhile never runs).  With `recover` "cleanup" an agent
+    that finds an earlier one's work directory ends all that it left, and then itself.
     """
 
     resources: str | tuple[Json, ...] = "cpus:1;mem:1024;disk:10240;ports:[31000-32000]"
     attributes: str = ""
+    domain: str = ""
     hostname: str = "localhost"
     ip: str = "127.0.0.1"
     port: int = 5051
@@ -62,12 +63,17 @@ class AgentSettings:
         """The v1 AgentInfo; without `id` before the first registration.
 
         Raises:
-            ValueError: resources or attributes are malformed.
+            ValueError: resources, attributes or domain are malformed.
         """
         info: Json = {"hostname": self.hostname, "port": self.port, "resources": self.total().json()}
         attributes = parse_attributes(self.attributes)
         if attributes:
             info["attributes"] = attributes
+        if self.domain:
+            region, _, zone = self.domain.partition("/")
+            if not (region and zone):
+                raise ValueError(f"a fault domain is REGION/ZONE, not {self.domain!r}")
+            info["domain"] = {"fault_domain": {"region": {"name": region}, "zone": {"name": zone}}}
         if agent_id is not None:
             info["id"] = {"value": agent_id}
         return info
