@@ -159,6 +159,24 @@ def test_a_launch_on_an_offer_that_is_gone_is_repeated_without_punishment() -> N
     assert not scheduler._world.ledger.agents.get(AgentId("a0"))
 
 
+def test_who_waits_for_revocable_resources_keeps_no_others_from_anybody() -> None:
+    """Plain offers are of no use to an extra worker, so they are declined for long; and the wait is explained."""
+    cluster = PaperCluster(2)
+    scheduler = started(cluster, job_spec(workers=2, revocable=True))
+    cluster.until(lambda: len(cluster.live()) == 1)
+    told = cluster.sent(UpdateFramework)[-1]
+    assert isinstance(told, UpdateFramework)
+    assert "REVOCABLE_RESOURCES" in told.framework.capabilities
+    cluster.calls.clear()
+    cluster.advance(50.0)
+    assert [task.launch.revocable for task in cluster.live()] == [()]
+    assert {call.refuse_s for call in declines(cluster)} <= {PATIENCE.refuse_long_s}
+    assert len(declines(cluster)) <= 2
+    waiting = scheduler.view.jobs[0].waiting
+    assert waiting is not None
+    assert "runs on revocable resources only, and none fit now" in waiting.text
+
+
 PICKY = job_spec(role="web", placement=(Placement(attribute="rack", operator=Operator.IS, value="r1"),))
 
 
