@@ -8,8 +8,9 @@ from typing import Final
 
 from headgate.model.call import Accept, Acknowledge, Decline, Launch, Reconcile
 from headgate.model.event import Disconnected, MasterEvent, Offers, Rescinded, Subscribed, Update
-from headgate.model.ids import OfferId, TaskId, find_attempt
+from headgate.model.ids import JobName, OfferId, TaskId, find_attempt
 from headgate.model.offer import Offer
+from headgate.model.record import Goal
 from headgate.model.resources import Resources
 from headgate.model.status import TaskState
 from headgate.model.task import Stage, WorkerRecord
@@ -226,6 +227,8 @@ class BackoffKept:
         self._store = store
         self._now = timeline.now()
         self._failures: dict[tuple[str, int, int], int] = {}
+        self._stale_below: dict[tuple[str, int, int], int] = {}
+        self._paused: set[JobName] = set()
 
     def see(self, happened: Happening) -> None:
         """See `Rule`."""
@@ -233,23 +236,36 @@ class BackoffKept:
             case Ticks(now=now):
                 self._now = now
             case Saved():
+                resumed = self._resumed()
                 for _, job, worker in happened.keys("workers"):
                     slots = self._store.workers.items()
                     slot = next(slot for (name, number), slot in slots if (name, str(number)) == (job, worker))
-                    self._saved(slot, happened.confirmed)
+                    self._saved(slot, happened.confirmed, forgiven=job in resumed)
             case Sent(call=Accept(launches=launches)):
                 for launch in launches:
                     self._launched(launch)
 
-    def _saved(self, slot: WorkerRecord, confirmed: bool) -> None:
-        """Failures in a row only grow, but for a healthy worker; what nobody heard is saved may be decided anew."""
+    def _resumed(self) -> set[JobName]:
+        """The jobs that people have just let go on."""
+        before, self._paused = self._paused, {job.name for job in self._store.jobs.values() if job.goal is Goal.PAUSE}
+        return before - self._paused
+
+    def _saved(self, slot: WorkerRecord, confirmed: bool, *, forgiven: bool) -> None:
+        """Failures in a row only grow, but for a healthy worker; what nobody heard is saved may be decided anew.
+
+        People who restart or resume a job forgive what was.
+        """
         job = self._store.jobs.get(slot.job)
         if job is None:
             return
         key = (job.name, job.submission, slot.worker)
         before = self._failures.get(key, 0)
-        if confirmed:
+        forgiven = forgiven or slot.stale_below > self._stale_below.get(key, 0)
+        self._stale_below[key] = slot.stale_below
+        if confirmed or forgiven:
             self._failures[key] = slot.failures
+        if forgiven:
+            return
         # Without a task nothing is known of how the worker fared: it may have been well, and gone since.
         tasks = [task for task in self._store.tasks.values() if (task.job, task.worker) == (slot.job, slot.worker)]
         well_since = self._now - job.spec.restart.healthy_after_s + _NOW

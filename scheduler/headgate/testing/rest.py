@@ -14,6 +14,7 @@ from headgate.testing.scheduler_host import SchedulerHost
 from headgate.testing.shard_log import ShardLogs
 from headgate.testing.source import Source
 from headgate.testing.stored_records import StoredRecords
+from headgate.testing.town import Town
 from headgate.testing.workload import People, Wish
 from millstream.contract.worker_spec import Until
 
@@ -30,6 +31,7 @@ class Rest:
         logs: ShardLogs,
         sources: Mapping[str, Source],
         people: People,
+        town: Town,
     ) -> None:
         self._host = host
         self._store = store
@@ -37,6 +39,7 @@ class Rest:
         self._logs = logs
         self._sources = sources
         self._people = people
+        self._town = town
 
     def missing(self) -> list[str]:
         """Everything that is not as it should be; empty: all is well."""
@@ -75,8 +78,10 @@ class Rest:
             if job.waiting is not None:
                 yield f"waits: {job.waiting}"
             yield from self._of_its_shards(job)
-        elif job.state.over and any(task.job == job.name for task in self._store.tasks.values()):
-            yield "is over, and has tasks"
+        elif (job.state.over or job.state is JobState.PAUSED) and any(
+            task.job == job.name for task in self._store.tasks.values()
+        ):
+            yield f"is {job.state.value}, and has tasks"
         if job.state in (JobState.RUNNING, JobState.COMPLETED):
             yield from self._of_its_output(job.name)
 
@@ -108,9 +113,24 @@ class Rest:
         recorded = Counter(str(task) for task in self._store.tasks)
         if live != recorded:
             yield f"alive, not recorded: {sorted(live - recorded)}; recorded, not alive: {sorted(recorded - live)}"
+        yield from self._of_reservations()
+
+    def _of_reservations(self) -> Iterator[str]:
+        """What an agent that does not come back keeps stays recorded, since it may come back after all."""
+        agents = self._town.agent_ids()
+        records = [each for each in self._store.reservations.values() if each.agent_id in agents]
+        reserved, kept = self._town.reservations(), {str(each.id) for each in records}
+        if reserved != kept:
+            yield f"reserved, not recorded: {sorted(reserved - kept)}; the other way: {sorted(kept - reserved)}"
+        for each in records:
+            job = self._store.jobs.get(each.job)
+            if job is None or job.state.over or job.submission != each.submission:
+                yield f"reservation {each.id} is nobody's"
 
 
 def _expected(wish: Wish, *, ends: bool) -> JobState:
     if wish.goal is Goal.CANCEL:
         return JobState.CANCELLED
+    if wish.goal is Goal.PAUSE:
+        return JobState.PAUSED
     return JobState.COMPLETED if ends else JobState.RUNNING

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
+from headgate.model.operation import LABEL_RESERVATION
 from headgate.simulator.agent import Agent, AgentSettings, Checkpoint
 from headgate.simulator.cluster import Cluster, Life
 from headgate.simulator.master import Master, MasterSettings
-from headgate.simulator.messages import Output, Reply, StreamEnd, StreamEvent
+from headgate.simulator.messages import Json, Output, Reply, StreamEnd, StreamEvent
 from headgate.testing.randomness import Randomness
 from headgate.testing.timeline import Timeline
 
@@ -44,14 +45,32 @@ class Town:
 
     def agent_id(self, address: str) -> str | None:
         """The id of the agent that is registered at an address; None: none is, or no master is there to say so."""
-        if not self.cluster.has_master:
-            return None
         pid = self._agents[address].pid
+        return next((each["agent_info"]["id"]["value"] for each in self._registered() if each["pid"] == pid), None)
+
+    def agent_ids(self) -> set[str]:
+        """The ids of all agents that are registered."""
+        return {each["agent_info"]["id"]["value"] for each in self._registered()}
+
+    def reservations(self) -> set[str]:
+        """The ids of Headgate's reservations on the agents that are registered."""
+        return {
+            label["value"]
+            for agent in self._registered()
+            for resource in agent.get("total_resources", ())
+            for entry in resource.get("reservations", ())
+            for label in entry.get("labels", {}).get("labels", ())
+            if label["key"] == LABEL_RESERVATION
+        }
+
+    def _registered(self) -> list[Json]:
+        """The agents as the master knows them; none, if there is no master to ask."""
+        if not self.cluster.has_master:
+            return []
         answer = self.cluster.master.operator({"type": "GET_AGENTS"}, now=self._timeline.now())
         assert isinstance(answer, Reply), answer
         assert isinstance(answer.body, dict), answer
-        agents = answer.body["get_agents"].get("agents", ())
-        return next((each["agent_info"]["id"]["value"] for each in agents if each["pid"] == pid), None)
+        return list(answer.body["get_agents"].get("agents", ()))
 
     def add(self, settings: AgentSettings) -> None:
         """One more agent begins."""

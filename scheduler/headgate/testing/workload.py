@@ -13,7 +13,18 @@ from headgate.errors import BadJob, StaleLeader, UnknownJob
 from headgate.loop import Scheduler
 from headgate.model.command import Receipt
 from headgate.model.ids import JobName
-from headgate.model.job import Checkpoint, JobSpec, Operator, Placement, Program, Restart, Scaling, Workers
+from headgate.model.job import (
+    Checkpoint,
+    JobSpec,
+    Keep,
+    Operator,
+    Placement,
+    Program,
+    Restart,
+    Scaling,
+    Strategy,
+    Workers,
+)
 from headgate.model.record import Goal
 from headgate.model.resources import Request
 from headgate.simulator.agent import AgentSettings
@@ -57,16 +68,33 @@ def _agent(number: int, cpus: int, more: str = "") -> AgentSettings:
     )
 
 
+def draw_jobs(randomness: Random) -> list[JobSpec]:
+    """One job or two, and at times one that needs GPUs."""
+    jobs = [draw_job(randomness, f"job{number}") for number in range(1 + (randomness.random() < 0.3))]
+    if randomness.random() < 0.2:
+        jobs.append(draw_job(randomness, "gpu-job", gpus=True))
+    return jobs
+
+
 def draw_job(randomness: Random, name: str, *, gpus: bool = False) -> JobSpec:
     """A job of one-cpu workers; with `gpus` each has a GPU as well."""
     least = randomness.randint(1, 2)
     most = least + randomness.randint(0, 3)
+    role = randomness.choice(ROLES)
+    keep = _keep(randomness) if role != "*" and not gpus and randomness.random() < 0.4 else None
     return JobSpec(
         name=JobName(name),
-        role=randomness.choice(ROLES),
+        role=role,
+        keep=keep,
+        strategy=randomness.choice((Strategy.PACK, Strategy.SPREAD)),
         program=Program(file="p.py", sha256="ab" * 32),
         worker=Request(cpus_m=1000, mem_m=GIB, gpus_m=1000 * gpus, ports=randomness.randint(0, 1)),
-        workers=Workers(min=least, max=most, initial=randomness.randint(least, most)),
+        workers=Workers(
+            min=least,
+            max=most,
+            initial=randomness.randint(least, most),
+            gang=keep is None and randomness.random() < 0.2,
+        ),
         checkpoint=Checkpoint(interval_s=log_uniform(randomness, 1.0, 10.0)),
         scaling=Scaling(
             enabled=randomness.random() < 0.7,
@@ -80,6 +108,13 @@ def draw_job(randomness: Random, name: str, *, gpus: bool = False) -> JobSpec:
         unreachable_replace_after_s=log_uniform(randomness, 2.0, 40.0),
         until=Until.END if randomness.random() < 0.3 else Until.FOREVER,
     )
+
+
+def _keep(randomness: Random) -> Keep:
+    abandon_after_s = log_uniform(randomness, 10.0, 120.0)
+    if randomness.random() < 0.5:
+        return Keep(abandon_after_s=abandon_after_s)
+    return Keep(volume_m=GIB, path="state", abandon_after_s=abandon_after_s)
 
 
 def draw_source(randomness: Random, timeline: Timeline, spec: JobSpec) -> Source:
@@ -132,16 +167,42 @@ class People:
         self.wishes[job].goal = Goal.CANCEL
         self._commands.append((f"cancel {job}", lambda scheduler: scheduler.cancel(job)))
 
+    def pause(self, job: JobName) -> None:
+        """Let a job rest."""
+        self.wishes[job].goal = Goal.PAUSE
+        self._commands.append((f"pause {job}", lambda scheduler: scheduler.pause(job)))
+
+    def resume(self, job: JobName) -> None:
+        """Let a job go on."""
+        self.wishes[job].goal = Goal.RUN
+        self._commands.append((f"resume {job}", lambda scheduler: scheduler.resume(job)))
+
+    def restart(self, job: JobName) -> None:
+        """Have every worker of a job replaced."""
+        self._commands.append((f"restart {job}", lambda scheduler: scheduler.restart(job)))
+
+    def resume_some(self, randomness: Random) -> None:
+        """Let some of the jobs that rest go on."""
+        for name in sorted(self.wishes):
+            if self.wishes[name].goal is Goal.PAUSE and randomness.random() < 0.5:
+                self.resume(name)
+
     def change_mind(self, randomness: Random) -> None:
         """Any command."""
         wish = self.wishes[randomness.choice(sorted(self.wishes))]
         spec, choice = wish.spec, randomness.random()
         if wish.goal is Goal.CANCEL:
             self.submit(spec)
+        elif wish.goal is Goal.PAUSE:
+            self.resume(spec.name)
         elif choice < 0.6:
             self.scale(spec.name, randomness.randint(spec.workers.min, spec.workers.max))
-        elif choice < 0.8:
+        elif choice < 0.7:
             self.scale(spec.name, None)
+        elif choice < 0.8:
+            self.restart(spec.name)
+        elif choice < 0.9:
+            self.pause(spec.name)
         else:
             self.cancel(spec.name)
 
@@ -170,6 +231,8 @@ class People:
         if problem is None or isinstance(problem, UnknownJob):
             return True
         assert isinstance(problem, BadJob | StaleLeader), problem
+        if isinstance(problem, BadJob) and text.startswith(("pause", "resume", "restart")):
+            return True  # The job is over, or about to be.
         if isinstance(problem, StaleLeader) or not text.startswith("submit"):
             return False
         job = scheduler.view.find_job(text.removeprefix("submit "))

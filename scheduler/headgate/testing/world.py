@@ -15,7 +15,9 @@ from typing import Final
 from headgate.adapters.memory_store import MemoryStore
 from headgate.loop import IDLE_S
 from headgate.model.call import Framework
+from headgate.model.job import JobSpec
 from headgate.model.settings import Settings
+from headgate.simulator.agent import AgentSettings
 from headgate.simulator.master import MasterSettings
 from headgate.simulator.messages import Output, StreamEnd, StreamEvent
 from headgate.testing.calamities import Calamities
@@ -46,7 +48,7 @@ from headgate.testing.timeline import BEGIN, Timeline
 from headgate.testing.town import Town
 from headgate.testing.trace import Trace
 from headgate.testing.weathered_store import StoreRoom
-from headgate.testing.workload import RATE_PER_S, People, draw_agents, draw_job, draw_source
+from headgate.testing.workload import RATE_PER_S, People, draw_agents, draw_jobs, draw_source
 
 HEARTBEAT_S: Final = 5.0
 SETTLED_S: Final = 3.0
@@ -76,13 +78,16 @@ class Options:
     """`storm_s`: how long things go wrong.  `calm_s`: within so long after it all must be well.
 
     `span_s`: how long the world lasts, with `storm_s` of storms spread over it; None: one storm, and the end.
-    `weights` are those of the faults, if they are not to be drawn from the seed.
+    `weights` are those of the faults, if they are not to be drawn from the seed; so are `specs` the jobs and `agents`
+    the agents.
     """
 
     storm_s: float = 90.0
     calm_s: float = 600.0
     span_s: float | None = None
     weights: Mapping[Fault, float] | None = None
+    specs: tuple[JobSpec, ...] | None = None
+    agents: tuple[AgentSettings, ...] | None = None
     seams: Seams = field(default_factory=Seams)
 
 
@@ -106,9 +111,8 @@ class World:
         self.weather = Weather(weights, randomness.below("weather"))
         store = StoredRecords()
         rules = Rules(store, [rule(store, self.timeline) for rule in RULES])
-        specs = [draw_job(workload, f"job{number}") for number in range(1 + (workload.random() < 0.3))]
-        if workload.random() < 0.2:
-            specs.append(draw_job(workload, "gpu-job", gpus=True))
+        specs = draw_jobs(workload) if options.specs is None else list(options.specs)
+        agents = draw_agents(workload, specs) if options.agents is None else options.agents
         self._sources: dict[str, Source] = {spec.name: draw_source(workload, self.timeline, spec) for spec in specs}
         expire = Fault.OFFERS_EXPIRE in self.weather.weights
         self._town = Town(
@@ -121,7 +125,7 @@ class World:
                 heartbeat_interval=HEARTBEAT_S,
                 offer_timeout=workload.uniform(0.5, 10.0) if expire else None,
             ),
-            draw_agents(workload, specs),
+            agents,
         )
         logs = ShardLogs(self.timeline, self.weather, lambda *entry: rules.see(Written(*entry)))
         self._containers = Containers(
@@ -167,6 +171,7 @@ class World:
             logs=logs,
             sources=self._sources,
             people=self._people,
+            town=self._town,
         )
         self._town.perform = self._perform
         self._town.open()
@@ -228,6 +233,7 @@ class World:
         self._room.come_back()
         self._town.mend()
         self._operators.mend()
+        self._people.resume_some(self._minds)
         self._host.retire()
         for source in self._sources.values():
             if last:
