@@ -83,7 +83,7 @@ class Patience:
     avoid_bends_s: float = 60.0
     """A worker that has waited for so long is started on an agent to be avoided if no other has room."""
     gpus_asked_s: float = 30.0
-    """While no agent at all is offered to work without GPUs for this long, agents with GPUs are asked for."""
+    """While no agent that could run it is offered to work without GPUs for this long, GPU agents are asked for."""
     gang_hold_s: float = 30.0
     """Offers are held for a gang for this long; when it is not complete then, all of them are given back."""
     gang_rest_s: float = 30.0

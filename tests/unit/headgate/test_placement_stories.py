@@ -190,6 +190,17 @@ def test_work_without_gpus_runs_where_every_agent_has_them() -> None:
     assert "GPU_RESOURCES" not in cluster.capabilities
 
 
+def test_agents_with_gpus_are_looked_at_when_no_other_is_large_enough() -> None:
+    """They may be the larger ones; where they are not, they are not asked for any longer."""
+    cluster = PaperCluster(1, cpus=2)
+    cluster.hides_gpus = True
+    cluster.add_agent("gpu", cpus=8, gpus=1)
+    started(cluster, job_spec("large", worker=BIG), job_spec("huge", worker=Request(cpus_m=64_000)))
+    cluster.until(lambda: hosts(cluster, "large") == ["gpu"], within=60)
+    cluster.advance(10)
+    assert "GPU_RESOURCES" not in cluster.capabilities
+
+
 def crashing(cluster: PaperCluster, agent: str, times: int) -> None:
     """So many workers fail on that agent, one after the other."""
     failed = 0

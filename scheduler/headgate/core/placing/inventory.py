@@ -55,7 +55,8 @@ def needs_gpu_agents(wants: Sequence[Want], fleet: Fleet, snapshot: Snapshot, du
     """Whether work without GPUs has to see agents with GPUs, which the master hides from who does not ask for them.
 
     Only where policy lets it use them, and no other known agent could ever run it (Cook #803: where every agent has
-    GPUs, work without would wait for ever).  While no agent is known at all, offers are waited for a little.
+    GPUs, work without would wait for ever).  While none that is known could, others are waited for a little, and what
+    GPU agents there are is looked at once: they may be the larger ones.
     """
     policy, patience = snapshot.settings.gpus, snapshot.settings.patience
     if policy is GpuPolicy.ALWAYS_KEPT:
@@ -67,7 +68,8 @@ def needs_gpu_agents(wants: Sequence[Want], fleet: Fleet, snapshot: Snapshot, du
         if policy is GpuPolicy.OPEN or able.any():
             return True
         ask_at = (want.since if want.since is not None else snapshot.now) + patience.gpus_asked_s
-        if not len(fleet) and ask_at <= snapshot.now:
+        if ask_at > snapshot.now:
+            due.append(ask_at)
+        elif not fleet.has_gpus.any():
             return True
-        due.append(ask_at)
     return False
