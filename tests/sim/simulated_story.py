@@ -13,7 +13,7 @@ from headgate.model.job import JobSpec, Program, Scaling, Workers
 from headgate.model.operation import Hold, ReservationRecord
 from headgate.model.resources import Request
 from headgate.model.task import Stage, TaskRecord
-from headgate.simulator.agent import Agent, AgentSettings
+from headgate.simulator.agent import AgentSettings
 from headgate.simulator.messages import Reply
 from headgate.testing import world as world_module
 from headgate.testing.faults import Fault
@@ -68,11 +68,8 @@ class Story:
         seed: int = 1,
         weights: Mapping[Fault, float] | None = CALM,
     ) -> None:
-        named = {spec.name: spec for spec in specs}
-        monkeypatch.setattr(world_module, "draw_job", lambda _, name, **__: named.get(name) or job_spec(name))
-        monkeypatch.setattr(world_module, "draw_agents", lambda *_, **__: list(agents))
         monkeypatch.setattr(world_module, "RULES", (*world_module.RULES, OperationsSaved))
-        self.world = World(seed, Options(weights=weights, storm_s=60.0))
+        self.world = World(seed, Options(weights=weights, storm_s=60.0, specs=tuple(specs), agents=tuple(agents)))
         self.town = self.world._town
 
     @property
@@ -142,9 +139,7 @@ class Story:
 
     def add_agent(self, settings: AgentSettings) -> None:
         """One more agent."""
-        self.town._agents[settings.address] = settings
-        self.town.cluster.add_agent(Agent(settings, self.town._chance()), self.now)
-        self.town.settle()
+        self.town.add(settings)
 
     def address_of(self, hostname: str) -> str:
         """Where an agent is."""
@@ -180,10 +175,4 @@ class Story:
 
     def labels(self) -> set[str]:
         """The ids of all reservations of ours that agents have."""
-        return {
-            label["value"]
-            for resources in self.reserved().values()
-            for resource in resources
-            for label in resource["reservations"][-1].get("labels", {}).get("labels", ())
-            if label["key"] == "headgate.reservation"
-        }
+        return self.town.reservations()

@@ -52,18 +52,19 @@ class Kept:
 
 
 def place_kept(
-    ledger: Ledger, wants: Sequence[Want], fleet: Fleet, offers: Iterable[Offer], snapshot: Snapshot
+    ledger: Ledger, wants: Sequence[Want], fleet: Fleet, offers: Sequence[Offer], snapshot: Snapshot
 ) -> Kept:
     """Place the workers in `wants` (of jobs that keep their resources), and give back what nobody wants.
 
     New reservations and every operation are recorded in the ledger; the fleet has what is left.
     """
-    offers = tuple(offers)
     seen = _seen(offers)
+    if not wants and not seen:
+        return Kept()
     brief: set[Place] = set()
     unreserves = _give_back(ledger, seen, brief, snapshot)
     placed, on, missing = _return(ledger, wants, seen, fleet, brief)
-    made, reserves = _reserve(ledger, missing, fleet, _pledged(offers), snapshot) if missing else ([], {})
+    made, reserves = _reserve(ledger, missing, fleet, offers, snapshot) if missing else ([], {})
     placed += made
     on.update({(each.spec.name, each.worker): _next_id(ledger, each) for each in made})
     return Kept(
@@ -172,13 +173,13 @@ def _reserve(
     ledger: Ledger,
     wants: Sequence[Want],
     fleet: Fleet,
-    pledged: Mapping[Place, Resources],
+    offers: Sequence[Offer],
     snapshot: Snapshot,
 ) -> tuple[list[Placed], dict[Place, tuple[Reserve, ...]]]:
     """Places new reservations with the workers on them."""
-    rows = _rows(fleet)
-    if not wants or not rows:
+    if not wants:
         return [], {}
+    rows, pledged = _rows(fleet), _pledged(offers)
     free = [
         replace(pool, resources=pool.resources.less(pledged.get((pool.agent_id, pool.role), Resources())))
         for pool in fleet.pools
