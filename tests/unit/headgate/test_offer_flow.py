@@ -225,7 +225,8 @@ def test_a_master_that_refuses_constraints_is_told_the_rest_without() -> None:
     assert [bool(call.offer_constraints) for call in master.updates] == [True, False]
     assert "web" in cluster.roles
     cluster.advance(600.0)
-    assert len(master.updates) == 2
+    assert not any(call.offer_constraints for call in master.updates[1:])
+    assert len(master.updates) <= 4
 
 
 def test_constraints_follow_what_is_pending() -> None:
