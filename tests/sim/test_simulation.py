@@ -39,7 +39,7 @@ def test_the_seed_of_this_commit_lives_through_a_virtual_day() -> None:
     assert outcome.failure is None, report(outcome)
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", range(1, 4))
 def test_a_virtual_day_of_storms_and_lulls(seed: int) -> None:
     """Repetitions left out change nothing: after each lull all is well, and the next storm breaks no rule either."""
     outcome = simulate(seed, Options(storm_s=30.0, span_s=86400.0))
