@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from headgate.errors import StaleLeader, StoreUnavailable
-from headgate.model.call import Accept, Acknowledge, Launch, Reconcile, SendMessage
+from headgate.model.call import Accept, Acknowledge, Decline, Kill, Launch, Reconcile, SendMessage
 from headgate.model.event import Offers, Rescinded, Subscribed, Update
 from headgate.model.ids import AgentId, Attempt, ExecutorId, FrameworkId, JobName, OfferId, ShardId, TaskId
-from headgate.model.job import JobSpec, Program
+from headgate.model.job import JobSpec, Operator, Placement, Program
 from headgate.model.offer import Offer
 from headgate.model.record import FrameworkRecord, JobRecord
 from headgate.model.resources import Resources
@@ -28,13 +28,30 @@ from headgate.testing.launch_rules import (
     SavedBeforeAcknowledged,
     WithinOffers,
 )
+from headgate.testing.offer_rules import NoMoreThanWished, NothingHoarded
 from headgate.testing.process import VirtualProcess
 from headgate.testing.randomness import Randomness
-from headgate.testing.rules import Happening, Heard, Leads, Rule, Rules, Saved, Sent, Stopped, Terms, Violation, Written
+from headgate.testing.rules import (
+    Ended,
+    Happening,
+    Heard,
+    Hindered,
+    Leads,
+    Rule,
+    Rules,
+    Saved,
+    Sent,
+    Stopped,
+    Terms,
+    Violation,
+    Written,
+)
+from headgate.testing.seasons import Storm, draw_storms
 from headgate.testing.shard_log import Answer, Appended, Commit, Entry, ShardLogs, ShutOut, Silent
 from headgate.testing.shard_rules import OnceOnly, OneFramework, OneOwner
 from headgate.testing.source import Source, total
 from headgate.testing.stored_records import StoredRecords
+from headgate.testing.target_rules import RightOneKilled, WhereItMay
 from headgate.testing.timeline import BEGIN, Timeline
 from millstream.contract.assignment import Assignment, ShardAssignment
 from millstream.contract.wire import encode
@@ -158,8 +175,8 @@ def saved(*records: tuple[str, Storable | None], confirmed: bool = True, term: i
     return Saved(changes, term, confirmed)
 
 
-def job(workers: int = 1) -> tuple[str, JobRecord]:
-    spec = JobSpec(name=JOB, program=Program(file="p.py"))
+def job(workers: int = 1, placement: tuple[Placement, ...] = ()) -> tuple[str, JobRecord]:
+    spec = JobSpec(name=JOB, program=Program(file="p.py"), placement=placement)
     return "jobs/j", JobRecord(spec=spec, submission=1, submitted_at=0.0, workers=workers)
 
 
@@ -201,7 +218,13 @@ OFFERED = Heard("one", Offers(offers=(Offer(id=OFFER, agent_id=AGENT, hostname="
 SUBSCRIBED = Heard("one", Subscribed(framework_id=F, master="m"))
 ACKNOWLEDGED = Sent("one", Acknowledge(agent_id=AGENT, task_id=TASK, uuid="u"))
 LEADS = Leads("one", None)
+KILL = Sent("one", Kill(task_id=TASK, agent_id=AGENT))
+BESIDE = Attempt(job=JOB, submission=1, worker=1, attempt=0)
 SECOND = Attempt(job=JOB, submission=1, worker=0, attempt=1)
+
+ELSEWHERE = Placement(attribute="rack", operator=Operator.UNLIKE, value="r1")
+IN_R1 = Offer(id=OFFER, agent_id=AGENT, hostname="h", resources=ONE, received_at=0.0, attributes={"rack": "r1"})
+PLACED = [saved(job(placement=(ELSEWHERE,)), task()), Heard("one", Offers(offers=(IN_R1,)))]
 
 STORIES: list[tuple[str, type[Rule], list[Happening], bool]] = [
     ("a launch within its offer", WithinOffers, [OFFERED, launch()], True),
@@ -300,6 +323,17 @@ STORIES: list[tuple[str, type[Rule], list[Happening], bool]] = [
         False,
     ),
     ("a leader of no framework", OneFramework, [saved(("framework", FrameworkRecord(framework_id=F))), LEADS], False),
+    ("an agent that the placement forbids", WhereItMay, [*PLACED, launch()], False),
+    ("a worker killed that is to work", RightOneKilled, [saved(task(Stage.RUNNING)), KILL], False),
+    ("a worker killed that drains", RightOneKilled, [saved(task(Stage.DRAINING)), KILL], True),
+    ("a stray killed", RightOneKilled, [KILL], True),
+    ("a task too many", NoMoreThanWished, [saved(job(), task(), task(attempt=BESIDE)), launch()], False),
+    (
+        "a task that is to go, once there is another",
+        NoMoreThanWished,
+        [saved(job(2), task(), task(attempt=BESIDE)), saved(job(1)), launch()],
+        True,
+    ),
     ("terms that grow", Terms, [saved(slot(), term=1), saved(slot(), term=2)], True),
     ("a stale write", Terms, [saved(slot(), term=2), saved(slot(), term=1)], False),
     ("an end by a newer leader", Terms, [Stopped("one", StaleLeader("over"))], True),
@@ -325,3 +359,47 @@ def test_generators_of_one_seed_do_not_move_each_other() -> None:
     one, two = Randomness(5), Randomness(5)
     one.child("a").random()
     assert one.child("b").random() == two.child("b").random() == Random("5:b").random()
+
+
+def held_until(*later: tuple[float, Happening]) -> None:
+    """An offer comes, then what is said at these seconds, then a minute passes."""
+    timeline, store = Timeline(), StoredRecords()
+    rule = NothingHoarded(store, timeline)
+    rule.see(OFFERED)
+    for seconds, happened in later:
+        timeline.after(seconds, lambda happened=happened: rule.see(happened))  # type: ignore[misc]
+    timeline.after(60.0, lambda: None)
+    run(timeline)
+
+
+def test_an_offer_is_hoarded_that_nobody_answers() -> None:
+    """Declined, taken back or void with its scheduler it is not; and who is hindered has time from then on."""
+    with pytest.raises(Violation, match=r"one keeps o-O0 for 30 s"):
+        held_until()
+    with pytest.raises(Violation):
+        held_until((20.0, Hindered("one", BEGIN + 25.0)))
+    held_until((20.0, Hindered("one", BEGIN + 25.0)), (50.0, Ended("one")))
+    held_until((29.0, Sent("one", Decline(offer_ids=(OFFER,), refuse_s=5.0))))
+    held_until((29.0, Heard("one", Rescinded(offer_id=OFFER))))
+
+
+def test_a_leap_leaves_out_time_and_nothing_else() -> None:
+    """What is due comes as much later, in the same order."""
+    timeline, seen = Timeline(), []
+    timeline.after(2.0, lambda: seen.append(("b", timeline.now() - BEGIN)))
+    timeline.after(1.0, lambda: seen.append(("a", timeline.now() - BEGIN)))
+    timeline.leap(100.0)
+    run(timeline)
+    assert seen == [("a", 101.0), ("b", 102.0)]
+
+
+def test_storms_fill_the_run_or_are_spread_over_it() -> None:
+    """The first at once, in order, for about as long together."""
+    assert draw_storms(Random(1), 90.0, None) == (Storm(begin=0.0, seconds=90.0),)
+    for seed in range(50):
+        storms = draw_storms(Random(seed), 90.0, 86400.0)
+        begins = [storm.begin for storm in storms]
+        assert begins[0] == 0.0
+        assert begins == sorted(begins)
+        assert begins[-1] < 86400.0
+        assert 27.0 <= sum(storm.seconds for storm in storms) <= 90.0
