@@ -34,10 +34,11 @@ from headgate.leader import Leader, Office
 from headgate.loop import Scheduler
 from headgate.model.call import Framework
 from headgate.model.command import Command, Receipt, Submit
-from headgate.model.ids import FrameworkId
+from headgate.model.ids import AgentId, FrameworkId
 from headgate.model.job import JobSpec
 from headgate.model.settings import Settings
 from headgate.model.view import MasterView, View
+from headgate.model.waiting import AgentExplanation, DryRun
 from headgate.ports import Clock, Lead
 
 log = logging.getLogger(__name__)
@@ -170,15 +171,23 @@ class Service:
             return leader.scheduler.view
         return View(at=self._clock.now(), master=MasterView(problem=self._why_not_leading()))
 
+    def dry_run(self, spec: JobSpec) -> DryRun:
+        """What would become of a job if it were submitted now.  See `api_types.Gate`."""
+        found = self._leading().scheduler.dry_run(spec)
+        if found is None:
+            raise StoreUnavailable("the scheduler has not looked at the cluster yet; ask again in a second")
+        return found
+
+    def explain_agent(self, agent_id: AgentId) -> AgentExplanation | None:
+        """What became of an agent's last offers.  See `api_types.Gate`."""
+        return self._leading().scheduler.explain_agent(agent_id)
+
     def ask(self, command: Command) -> Receipt:
         """Have the scheduler take a command; returns once it is saved, and a new job is in the view.
 
         See `api_types.Gate` for what is raised.
         """
-        self._raise_failure()
-        leader = self._leader
-        if leader is None:
-            raise StaleLeader(self._why_not_leading())
+        leader = self._leading()
         promise = leader.scheduler.ask(command)
         if not leader.leads:
             leader.scheduler.abandon(StaleLeader(self._why_not_leading()))
@@ -263,6 +272,13 @@ class Service:
             if job is not None and job.submission >= receipt.submission:
                 return
             self._ended.wait(_LOOK_EVERY_S)
+
+    def _leading(self) -> Leader:
+        self._raise_failure()
+        leader = self._leader
+        if leader is None:
+            raise StaleLeader(self._why_not_leading())
+        return leader
 
     def _why_not_leading(self) -> str:
         leader = self._archive.election.leader()

@@ -21,10 +21,11 @@ from headgate.adapters.bundles import BundleStore, build_bundle
 from headgate.adapters.http_api import api_application
 from headgate.errors import BadJob, StaleLeader, UnknownJob
 from headgate.model.command import Command, Receipt, Scale, Submit
-from headgate.model.ids import JobName
+from headgate.model.ids import AgentId, JobName
 from headgate.model.job import JobSpec, Program
 from headgate.model.record import Goal, JobState
 from headgate.model.view import JobView, MasterView, View
+from headgate.model.waiting import AgentExplanation, DryRun
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +49,12 @@ class Gate:
         if not self.now.leads:
             return View(at=1.0, master=MasterView(problem="standing by"))
         return View(at=1000.0, master=MasterView(connected=True, reconciled=True), jobs=(DELAYS,))
+
+    def dry_run(self, spec: JobSpec) -> DryRun:
+        return DryRun(job=spec.name, wished=1, text="would start")
+
+    def explain_agent(self, agent_id: AgentId) -> AgentExplanation | None:
+        return None
 
     def ask(self, command: Command) -> Receipt:
         if not self.now.leads:

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,14 @@ from headgate.adapters.api_types import Leadership
 from headgate.adapters.bundles import BundleStore, build_bundle
 from headgate.adapters.http_api import api_application
 from headgate.errors import BadJob, HeadgateError, StartFailed, StoreUnavailable, UnknownJob
-from headgate.model.command import Cancel, Command, Receipt, Scale, Submit
-from headgate.model.ids import JobName, ShardId
+from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Resume, Scale, Submit
+from headgate.model.ids import AgentId, JobName, ShardId
 from headgate.model.job import JobSpec, Program
 from headgate.model.note import Note, NoteKind
 from headgate.model.record import Goal, JobState
-from headgate.model.view import JobView, MasterView, ShardView, View, WorkerView
-from headgate.model.waiting import Waiting
+from headgate.model.resources import Resources
+from headgate.model.view import AgentView, JobView, MasterView, ShardView, View, WorkerView
+from headgate.model.waiting import AgentExplanation, DryRun, Waiting
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +64,15 @@ class Scheduler:
 
     def view(self) -> View:
         return self.shown
+
+    def dry_run(self, spec: JobSpec) -> DryRun:
+        return DryRun(job=spec.name, wished=spec.workers.initial, text=f"{spec.name} would start")
+
+    def explain_agent(self, agent_id: AgentId) -> AgentExplanation | None:
+        ages = {AgentId("a-1"): 900.0, AgentId("a-2"): 950.0}
+        if agent_id not in ages:
+            return None
+        return AgentExplanation(agent_id=agent_id, hostname="box", seen_at=ages[agent_id], free=Resources())
 
     def ask(self, command: Command) -> Receipt:
         if self.refuses is not None:
@@ -119,6 +130,34 @@ def test_what_the_scheduler_shows_comes_back_equal(client: ApiClient) -> None:
         "worker 1: failed 2 times in a row, the last time so: exit status 1",
         "shard s-0: cannot read",
     )
+
+
+def test_a_job_rests_goes_on_and_is_restarted(client: ApiClient, scheduler: Scheduler) -> None:
+    for call, command in ((client.pause, Pause), (client.resume, Resume), (client.restart, Restart)):
+        assert call("delays").text == "done"
+        assert scheduler.asked.pop() == command(job=JobName("delays"))
+        with pytest.raises(UnknownJob, match="there is no job other"):
+            call("other")
+
+
+def test_a_dry_run_submits_nothing(client: ApiClient, scheduler: Scheduler) -> None:
+    assert client.dry_run(JOB) == DryRun(job=JobName("fresh"), wished=1, text="fresh would start")
+    assert scheduler.asked == []
+    with pytest.raises(BadJob, match="workers"):
+        client.dry_run({**JOB, "workers": {"max": 0}})
+
+
+def test_agents_are_found_by_id_and_by_host_name(client: ApiClient, scheduler: Scheduler) -> None:
+    agents = tuple(
+        AgentView(id=AgentId(f"a-{number}"), hostname="box", offered=Resources(cpus_m=1000), seen_at=900.0)
+        for number in (1, 2)
+    )
+    scheduler.shown = replace(VIEW, agents=agents)
+    assert client.agents() == list(agents)
+    assert client.explain_agent("a-1").seen_at == 900.0
+    assert client.explain_agent("box").agent_id == "a-2", "the one that was offered last"
+    with pytest.raises(UnknownJob, match="no agent elsewhere has been offered"):
+        client.explain_agent("elsewhere")
 
 
 def test_a_job_is_submitted_with_its_bundle(
@@ -246,7 +285,9 @@ def test_health_readiness_and_metrics(server: ApiServer, scheduler: Scheduler) -
 def test_openapi_describes_every_path(server: ApiServer) -> None:
     found = requests.get(f"{server.url}/schema/openapi.json", timeout=10).json()
     assert set(found["paths"]) == {
-        "/v1/jobs", "/v1/jobs/{name}", "/v1/jobs/{name}/explain", "/v1/jobs/{name}/scale", "/v1/view",
+        "/v1/jobs", "/v1/jobs/{name}", "/v1/jobs/{name}/explain", "/v1/jobs/{name}/scale", "/v1/jobs/{name}/pause",
+        "/v1/jobs/{name}/resume", "/v1/jobs/{name}/restart", "/v1/dry-run", "/v1/view", "/v1/agents",
+        "/v1/agents/{name}/explain",
         "/v1/bundles/{name}", "/health", "/ready", "/metrics",
     }  # fmt: skip
     assert found["paths"]["/v1/jobs"]["post"]["description"].startswith("Run a job.")

@@ -14,7 +14,8 @@ from headgate.adapters.api_types import ApiError, Explanation, JobSummary
 from headgate.adapters.bundles import Bundle
 from headgate.errors import BadJob, HeadgateError, UnknownJob
 from headgate.model.command import Receipt
-from headgate.model.view import JobView, View
+from headgate.model.view import AgentView, JobView, View
+from headgate.model.waiting import AgentExplanation, DryRun
 
 _TIMEOUT_S = (5.0, 60.0)
 _TRY_AGAIN_S = 1.0
@@ -79,9 +80,36 @@ class ApiClient:
         """Set the number of workers; None gives it back to the scaling policy."""
         return _decoded(self._call("POST", f"/v1/jobs/{_part(name)}/scale", json={"workers": workers}), Receipt)
 
+    def pause(self, name: str) -> Receipt:
+        """Let a job rest."""
+        return self._tell(name, "pause")
+
+    def resume(self, name: str) -> Receipt:
+        """Let a job that rests go on."""
+        return self._tell(name, "resume")
+
+    def restart(self, name: str) -> Receipt:
+        """Replace a job's workers."""
+        return self._tell(name, "restart")
+
+    def dry_run(self, job: Mapping[str, Any]) -> DryRun:
+        """What would become of a job if it were submitted now.  `job` is the content of the job file."""
+        return _decoded(self._call("POST", "/v1/dry-run", json={"job": job}), DryRun)
+
+    def agents(self) -> list[AgentView]:
+        """All agents known."""
+        return _decoded(self._call("GET", "/v1/agents"), list[AgentView])
+
+    def explain_agent(self, name: str) -> AgentExplanation:
+        """What became of an agent's last offers.  UnknownJob if there is no such agent."""
+        return _decoded(self._call("GET", f"/v1/agents/{_part(name)}/explain"), AgentExplanation)
+
     def cancel(self, name: str) -> Receipt:
         """Stop a job."""
         return _decoded(self._call("DELETE", f"/v1/jobs/{_part(name)}"), Receipt)
+
+    def _tell(self, name: str, what: str) -> Receipt:
+        return _decoded(self._call("POST", f"/v1/jobs/{_part(name)}/{what}", json={}), Receipt)
 
     def _call(self, method: str, path: str, **body: Any) -> bytes:
         try:

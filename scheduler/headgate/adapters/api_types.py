@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from headgate.model.command import Command, Receipt
-from headgate.model.ids import JobName
+from headgate.model.ids import AgentId, JobName
+from headgate.model.job import JobSpec
 from headgate.model.note import Note
 from headgate.model.record import JobState
 from headgate.model.view import JobView, ScalingView, View
-from headgate.model.waiting import Waiting
+from headgate.model.waiting import AgentExplanation, DryRun, Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,21 @@ class Gate(Protocol):
     def view(self) -> View:
         """The newest view; never waits."""
 
+    def dry_run(self, spec: JobSpec) -> DryRun:
+        """What would become of a job if it were submitted now; never waits.
+
+        Raises:
+            StoreUnavailable: nothing is known of the cluster yet.
+            StaleLeader: this scheduler does not lead.
+        """
+
+    def explain_agent(self, agent_id: AgentId) -> AgentExplanation | None:
+        """What became of an agent's last offers; None: no such agent is known.  Never waits.
+
+        Raises:
+            StaleLeader: this scheduler does not lead.
+        """
+
     def ask(self, command: Command) -> Receipt:
         """Have the scheduler take a command; returns once it is saved.
 
@@ -47,6 +63,13 @@ class Submission:
 
     job: dict[str, Any]
     bundle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRunRequest:
+    """`job` is the content of a job file."""
+
+    job: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

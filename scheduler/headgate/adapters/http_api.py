@@ -25,6 +25,7 @@ from headgate.adapters.api_forward import Forwarding
 from headgate.adapters.api_guard import Guard
 from headgate.adapters.api_types import (
     ApiError,
+    DryRunRequest,
     Explanation,
     Gate,
     Health,
@@ -40,10 +41,11 @@ from headgate.adapters.bundles import BundleRefused, BundleStore
 from headgate.adapters.metrics import METRICS_TYPE, metrics_text
 from headgate.core.job_file import read_job
 from headgate.errors import BadJob, HeadgateError, StaleLeader, StoreUnavailable, UnknownJob
-from headgate.model.command import Cancel, Receipt, Scale, Submit
+from headgate.model.command import Cancel, Pause, Receipt, Restart, Resume, Scale, Submit
 from headgate.model.ids import JobName
 from headgate.model.job import JobSpec
-from headgate.model.view import JobView, View
+from headgate.model.view import AgentView, JobView, View
+from headgate.model.waiting import AgentExplanation, DryRun
 
 VERSION = "1"
 _ABOUT = """Jobs in and out of the Headgate scheduler, and what it shows of itself.
@@ -61,7 +63,13 @@ def api_application(gate: Gate, store: BundleStore, *, token: str | None, hosts:
             show_job,
             explain_job,
             scale_job,
+            pause_job,
+            resume_job,
+            restart_job,
             cancel_job,
+            try_job,
+            list_agents,
+            explain_agent,
             show_view,
             put_bundle,
             get_bundle,
@@ -123,6 +131,54 @@ def scale_job(state: State, name: FromPath[str], data: JSONBody[ScaleRequest]) -
     """Set the number of workers, or give it back to the scaling policy."""
     receipt: Receipt = state.gate.ask(Scale(job=JobName(name), workers=data.workers))
     return receipt
+
+
+@post("/v1/jobs/{name:str}/pause", status_code=202, sync_to_thread=True)
+def pause_job(state: State, name: FromPath[str]) -> Receipt:
+    """Let a job rest: last checkpoints, then the end of its workers.  It keeps its place and its state."""
+    receipt: Receipt = state.gate.ask(Pause(job=JobName(name)))
+    return receipt
+
+
+@post("/v1/jobs/{name:str}/resume", status_code=202, sync_to_thread=True)
+def resume_job(state: State, name: FromPath[str]) -> Receipt:
+    """Let a job that rests go on from its last checkpoints."""
+    receipt: Receipt = state.gate.ask(Resume(job=JobName(name)))
+    return receipt
+
+
+@post("/v1/jobs/{name:str}/restart", status_code=202, sync_to_thread=True)
+def restart_job(state: State, name: FromPath[str]) -> Receipt:
+    """Replace a job's workers, a few at a time."""
+    receipt: Receipt = state.gate.ask(Restart(job=JobName(name)))
+    return receipt
+
+
+@post("/v1/dry-run", status_code=200, sync_to_thread=True)
+def try_job(state: State, data: JSONBody[DryRunRequest]) -> DryRun:
+    """What would become of a job if it were submitted now: which workers would start where, why others would wait."""
+    read = read_job(data.job)
+    if not isinstance(read, JobSpec):
+        raise BadJob(tuple(str(mistake) for mistake in read))
+    found: DryRun = state.gate.dry_run(read)
+    return found
+
+
+@get("/v1/agents", sync_to_thread=False)
+def list_agents(state: State) -> list[AgentView]:
+    """All agents that were ever offered to this scheduler, as they last were."""
+    return list(_view(state).agents)
+
+
+@get("/v1/agents/{name:str}/explain", sync_to_thread=True)
+def explain_agent(state: State, name: FromPath[str]) -> AgentExplanation:
+    """What became of an agent's last offers, and what jobs that wait lack there.  `name` is its id or its host name."""
+    ids = [agent.id for agent in _view(state).agents if name in (agent.id, agent.hostname)]
+    found = [each for each in (state.gate.explain_agent(agent_id) for agent_id in ids) if each is not None]
+    if not found:
+        raise HTTPException(status_code=404, detail=f"no agent {name} has been offered")
+    newest: AgentExplanation = max(found, key=lambda each: each.seen_at)
+    return newest
 
 
 @delete("/v1/jobs/{name:str}", status_code=202, sync_to_thread=True)

@@ -1,4 +1,4 @@
-"""Commands that talk to a running scheduler: submit, list, status, explain, scale, cancel."""
+"""Commands that change and show jobs of a running scheduler; `explain` has a module of its own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from headgate.model.command import Receipt
 
 if TYPE_CHECKING:
     from headgate.adapters.api_client import ApiClient
+    from headgate.model.waiting import DryRun
 
 _TRIES_FOLLOWING = 60
 """Seconds that a change of leader may take before following a job ends."""
@@ -19,10 +20,11 @@ _TRIES_FOLLOWING = 60
 
 @click.command("submit")
 @click.argument("job_file", type=JOB_FILE)
+@click.option("--dry-run", is_flag=True, help="Only say which workers would start where, and why others would wait.")
 @no_check_option
 @api_options
 @json_option
-def submit_command(job_file: Path, no_check: bool, as_json: bool, client: ApiClient) -> None:
+def submit_command(job_file: Path, dry_run: bool, no_check: bool, as_json: bool, client: ApiClient) -> None:
     """Check a job, ship its program, and have it run.
 
     Nothing is submitted unless the job file is right and the program loads.
@@ -30,6 +32,9 @@ def submit_command(job_file: Path, no_check: bool, as_json: bool, client: ApiCli
     from headgate.commands.preparation import prepare
 
     prepared = prepare(job_file, check=not no_check)
+    if dry_run:
+        _print_dry_run(client.dry_run(prepared.document), as_json)
+        return
     receipt = client.submit(prepared.document, prepared.bundle)
     _print_receipt(receipt, as_json, then=f"follow it with: headgate status {receipt.job} --follow")
 
@@ -83,22 +88,6 @@ def status_command(name: str, follow: bool, as_json: bool, client: ApiClient) ->
     return 1 if ended is JobState.FAILED else 0
 
 
-@click.command("explain")
-@click.argument("name")
-@api_options
-@json_option
-def explain_command(name: str, as_json: bool, client: ApiClient) -> None:
-    """Say why a job is as it is, and what it waits for."""
-    explanation = client.explain(name)
-    if as_json:
-        print_json(explanation)
-        return
-    from headgate.adapters.terminal import console
-    from headgate.adapters.terminal_tables import explained
-
-    console().print(explained(explanation))
-
-
 @click.command("scale")
 @click.argument("name")
 @click.argument("workers", metavar="WORKERS|auto")
@@ -109,6 +98,39 @@ def scale_command(name: str, workers: str, as_json: bool, client: ApiClient) -> 
     if workers != "auto" and not (workers.isascii() and workers.isdigit()):
         raise click.BadParameter(f"{workers!r} is neither a whole number nor auto", param_hint="WORKERS")
     _print_receipt(client.scale(name, None if workers == "auto" else int(workers)), as_json)
+
+
+@click.command("pause")
+@click.argument("name")
+@api_options
+@json_option
+def pause_command(name: str, as_json: bool, client: ApiClient) -> None:
+    """Let a job rest: its workers make their last checkpoints and end.
+
+    It keeps its state and its name; `headgate resume` lets it go on from there.
+    """
+    _print_receipt(client.pause(name), as_json)
+
+
+@click.command("resume")
+@click.argument("name")
+@api_options
+@json_option
+def resume_command(name: str, as_json: bool, client: ApiClient) -> None:
+    """Let a job that rests go on from its last checkpoints."""
+    _print_receipt(client.resume(name), as_json)
+
+
+@click.command("restart")
+@click.argument("name")
+@api_options
+@json_option
+def restart_command(name: str, as_json: bool, client: ApiClient) -> None:
+    """Replace a job's workers, a few at a time.
+
+    The next ones are replaced when the ones before are ready; `upgrade.max_unavailable` says how many at once.
+    """
+    _print_receipt(client.restart(name), as_json)
 
 
 @click.command("cancel")
@@ -130,3 +152,13 @@ def _print_receipt(receipt: Receipt, as_json: bool, then: str | None = None) -> 
     click.echo(receipt.text)
     if then is not None:
         click.echo(then)
+
+
+def _print_dry_run(found: DryRun, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    from headgate.adapters.terminal import console
+    from headgate.adapters.terminal_why import tried
+
+    console().print(tried(found))

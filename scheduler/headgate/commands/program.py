@@ -35,8 +35,12 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "submit": Entry("jobs", "Check a job, ship its program, and have it run."),
         "list": Entry("jobs", "Show all jobs."),
         "status": Entry("jobs", "Show one job: workers, shards, backlog, checkpoints."),
-        "explain": Entry("jobs", "Say why a job is as it is, and what it waits for."),
+        "explain": Entry("explain", "Say why a job is as it is, and what it waits for."),
+        "agents": Entry("explain", "Show the agents, and what became of their offers."),
         "scale": Entry("jobs", "Set a job's number of workers, or let the policy."),
+        "pause": Entry("jobs", "Let a job rest, its state kept."),
+        "resume": Entry("jobs", "Let a job that rests go on."),
+        "restart": Entry("jobs", "Replace a job's workers, a few at a time."),
         "cancel": Entry("jobs", "Stop a job after its last checkpoints."),
     },
     "The scheduler": {

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from headgate.adapters.api_types import explanation, summary
 from headgate.adapters.terminal import PlainLines, follow_job
 from headgate.adapters.terminal_live import LiveView
-from headgate.adapters.terminal_tables import explained, jobs_table
+from headgate.adapters.terminal_tables import jobs_table
 from headgate.adapters.terminal_text import (
     age_text,
     bytes_text,
@@ -21,6 +21,7 @@ from headgate.adapters.terminal_text import (
     event_time_text,
     spark_text,
 )
+from headgate.adapters.terminal_why import agent_explained, agents_table, explained, tried
 from headgate.model.ids import AgentId, JobName, ShardId, TaskId
 from headgate.model.job import Checkpoint, JobSpec, Program
 from headgate.model.note import Note, NoteKind
@@ -28,6 +29,7 @@ from headgate.model.record import Goal, JobState
 from headgate.model.resources import Resources
 from headgate.model.task import Stage
 from headgate.model.view import (
+    AgentView,
     JobView,
     MasterView,
     OfferCounters,
@@ -37,7 +39,19 @@ from headgate.model.view import (
     View,
     WorkerView,
 )
-from headgate.model.waiting import NearestFit, Veto, VetoCount, VetoKind, Waiting
+from headgate.model.waiting import (
+    AgentExplanation,
+    DryRun,
+    DryStart,
+    FunnelStep,
+    NearestFit,
+    OfferFate,
+    Verdict,
+    Veto,
+    VetoCount,
+    VetoKind,
+    Waiting,
+)
 from millstream.contract.report import AuditCounters, CheckpointReport, ShardState
 
 AT = 1_700_000_000.0
@@ -102,12 +116,17 @@ JOB = JobView(
         text="worker 2 fits on none of 2 agents",
         agents=2,
         vetoed=(VetoCount(kind=VetoKind.MEM, agents=2),),
+        funnel=(
+            FunnelStep(check="role", kind=VetoKind.ROLE, vetoed=0, left=2),
+            FunnelStep(check="mem", kind=VetoKind.MEM, vetoed=2, left=0),
+        ),
         nearest=NearestFit(
             agent_id=AgentId("a"),
             hostname="agent-1",
             vetoes=(Veto(kind=VetoKind.MEM, text="mem: wants 4 GiB, 3.5 GiB free"),),
         ),
-        remedy="fits if mem ≤ 3.5 GiB",
+        remedy="mem ≤ 3.5 GiB, or without constraint rack",
+        alternatives=("mem ≤ 3.5 GiB", "without constraint rack"),
     ),
 )
 NOTES = tuple(
@@ -202,18 +221,88 @@ def test_all_jobs_one_line_each() -> None:
 
 
 def test_an_explanation_is_sentences() -> None:
-    text = drawn(explained(explanation(dataclasses.replace(JOB, history=NOTES), AT)))
+    text = drawn(explained(explanation(dataclasses.replace(JOB, history=NOTES), AT), history=12))
     for words in (
         "delays is running for 2m 10s.",
         "Waiting for 20s: worker 2 fits on none of 2 agents",
-        "2 of 2 agents: mem",
-        "nearest: agent-1, mem: wants 4 GiB, 3.5 GiB free",
-        "fits if mem ≤ 3.5 GiB",
+        "known agents                 2    ████████████████████",
+        "mem             against 2    0",
+        "nearest: agent-1: mem: wants 4 GiB, 3.5 GiB free",
+        "fits if mem ≤ 3.5 GiB\n",
+        "fits if without constraint rack\n",
         "Scaling: 3 workers are enough",
         "thing 0",
     ):
         assert words in text, words
-    assert "It waits for nothing." in drawn(explained(explanation(dataclasses.replace(JOB, waiting=None), AT)))
+    assert "It waits for nothing." in drawn(
+        explained(explanation(dataclasses.replace(JOB, waiting=None), AT), history=12)
+    )
+
+
+def test_all_of_the_history_or_the_newest_of_it() -> None:
+    job = dataclasses.replace(JOB, history=NOTES)
+    assert "thing 0" not in drawn(explained(explanation(job, AT), history=1))
+    assert "thing 0" in drawn(explained(explanation(job, AT), history=None))
+
+
+def test_a_dry_run_says_where_and_why_not() -> None:
+    start = DryStart(worker=0, agent_id=AgentId("a"), hostname="agent-1")
+    found = DryRun(
+        job=NAME, wished=2, text="1 of 2 workers would start now: 1 on agent-1", starts=(start,), waiting=JOB.waiting
+    )
+    text = drawn(tried(dataclasses.replace(found, role_assumed=True)))
+    for words in (
+        "delays: 1 of 2 workers would start now: 1 on agent-1",
+        "fits if mem ≤ 3.5 GiB",
+        "Its role has not been offered yet",
+        "Nothing was submitted.",
+    ):
+        assert words in text, words
+    assert "role" not in drawn(tried(dataclasses.replace(found, waiting=None)))
+
+
+def test_agents_and_what_became_of_their_offers() -> None:
+    agent = AgentView(
+        id=AgentId("a-1"),
+        hostname="agent-1",
+        offered=Resources(cpus_m=2500, mem_m=4096_000, gpus_m=2000),
+        seen_at=AT - 5,
+        tasks=3,
+        fate=OfferFate(at=AT - 4, reason="nothing is wanted", refuse_s=600.0),
+    )
+    avoided = dataclasses.replace(agent, id=AgentId("a-2"), avoided_until=AT + 60, fate=None)
+    text = drawn(agents_table([agent, avoided], at=AT), 160)
+    for words in (
+        "a-1  ",
+        "2.5 cpus, 4GiB, 2 GPUs",
+        "5.0s",
+        "refused for 10m: nothing is wanted",
+        "avoided for 1m: tasks failed there.",
+    ):
+        assert words in text, words
+
+
+def test_an_agent_says_what_jobs_lack_there() -> None:
+    found = AgentExplanation(
+        agent_id=AgentId("a-1"),
+        hostname="agent-1",
+        seen_at=AT - 90,
+        free=Resources(cpus_m=1000, mem_m=1024_000),
+        fate=OfferFate(at=AT, reason="the fullest that fits 1 worker", tasks=(TaskId("delays.3.0.1"),)),
+        verdicts=(
+            Verdict(job=NAME, role="web", vetoes=(Veto(kind=VetoKind.MEM, text="mem: wants 4 GiB, 1 GiB free"),)),
+            Verdict(job=JobName("small"), role="web"),
+        ),
+    )
+    text = drawn(agent_explained(found, at=AT))
+    for words in (
+        "agent-1 (a-1), last offered 1m 30s ago: 1 cpus, 1GiB free.",
+        "used for delays.3.0.1: the fullest that fits 1 worker.",
+        "delays (offered to web): mem: wants 4 GiB, 1 GiB free",
+        "small (offered to web): would fit",
+    ):
+        assert words in text, words
+    assert "No job waits." in drawn(agent_explained(dataclasses.replace(found, verdicts=()), at=AT))
 
 
 def test_dead_letters_are_told_with_their_place() -> None:
