@@ -16,19 +16,19 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from millstream.contract.checkpoint import (
-    BrokenEntry,
-    FileRef,
-    LogEntry,
-    Manifest,
-    ShardId,
-    decode_entry,
-    encode_entry,
-    sha256,
-)
+from millstream.contract.checkpoint import FileRef, LogEntry, Manifest, ShardId, encode_entry, sha256
 from millstream.errors import DamagedLog, Fenced
 from millstream.stores.location import object_part
-from millstream.stores.object_store import AlreadyExists, NotFound, ObjectStore
+from millstream.stores.log_history import (
+    decoded,
+    entry_name,
+    entry_numbers,
+    history,
+    read_entry,
+    shard_base,
+    state_of,
+)
+from millstream.stores.object_store import AlreadyExists, ObjectStore
 
 FaultPoint = Callable[[str], None]
 """Called with a name between any two effects; a test raises from it to crash there."""
@@ -56,7 +56,7 @@ class ShardLog:
         self._epoch = epoch
         self._owner = owner
         self._fault = fault
-        self._base = f"shards/{object_part(shard)}"
+        self._base = shard_base(shard)
         self._last = 0
         self._last_sha256 = ""
         self._numbers: list[int] = []
@@ -138,7 +138,7 @@ class ShardLog:
                 self._store.delete(name)
                 self._fault("state collected")
         for number in [number for number in self._numbers if number < oldest]:
-            self._store.delete(self._entry_name(number))
+            self._store.delete(entry_name(self._shard, number))
             self._numbers.remove(number)
             self._known.pop(number, None)
             self._fault("entry collected")
@@ -155,14 +155,14 @@ class ShardLog:
         """
         data = encode_entry(entry)
         try:
-            self._store.create(self._entry_name(entry.number), data)
+            self._store.create(entry_name(self._shard, entry.number), data)
         except AlreadyExists:
             if self._read(entry.number) != data:  # equal: our own, from an attempt whose outcome was unknown
                 return False
         self._fault("entry created")
         self._numbers = self._listed()
         if not self._numbers or self._numbers[-1] != entry.number:
-            after = _decoded(self._read(entry.number + 1))
+            after = decoded(self._read(entry.number + 1))
             if after is None or after.previous != sha256(data):
                 raise self._fenced("its log has moved on")
         self._last, self._last_sha256 = entry.number, sha256(data)
@@ -172,7 +172,7 @@ class ShardLog:
     def _refuse_if_newer(self) -> None:
         """Epochs never go down along a log, so the newest entry that can be read decides."""
         for number in reversed(self._numbers):
-            entry = _decoded(self._read(number))
+            entry = decoded(self._read(number))
             if entry is None:
                 continue
             if entry.epoch > self._epoch:
@@ -183,19 +183,13 @@ class ShardLog:
 
     def _newest_whole(self, claim: LogEntry) -> Found:
         """Walk back from our claim to the newest commit whose files are all there and unaltered."""
-        successor: LogEntry | None = claim
-        expected, claims, damaged = claim.number - 1, 1, 0
+        reached, claims, damaged = claim.number, 1, 0
         seen_commit = False
         remarks: list[str] = []
-        for number in reversed([number for number in self._numbers if number < claim.number]):
-            data = self._read(number)
-            entry = _decoded(data)
-            left_out = successor is not None and data is not None and successor.previous != sha256(data)
-            if number != expected or (entry is not None and left_out):
-                break
-            expected -= 1
+        earlier = [number for number in self._numbers if number < claim.number]
+        for number, entry in history(self._store, self._shard, earlier, below=claim):
+            reached = number
             self._known[number] = entry
-            successor = entry
             if entry is None:
                 damaged += 1
                 remarks.append(f"entry {number} of the log is damaged and was passed over")
@@ -203,58 +197,29 @@ class ShardLog:
                 claims += 0 if seen_commit else 1
             else:
                 seen_commit = True
-                state, problem = self._state(entry.manifest)
+                state, problem = state_of(self._store, entry.manifest)
                 if problem is None:
                     return Found(
                         manifest=entry.manifest, state=state, claims_since_commit=claims, remarks=tuple(remarks)
                     )
                 damaged += 1
                 remarks.append(f"checkpoint {number} is damaged and was passed over: {problem}")
-        if damaged or expected > 0:
+        if damaged or reached > 1:
             raise DamagedLog(
                 f"shard {self._shard}: none of its checkpoints is whole: {'; '.join(remarks) or 'its log has a gap'}"
             )
         return Found(manifest=None, state={}, claims_since_commit=claims, remarks=())
 
-    def _state(self, manifest: Manifest) -> tuple[dict[str, bytes], str | None]:
-        """The manifest's state files by role, or what is wrong with them."""
-        state = {}
-        for file in manifest.state_files:
-            try:
-                data = self._store.get(file.name)
-            except NotFound:
-                return {}, f"{file.name} is missing"
-            if len(data) != file.bytes or sha256(data) != file.sha256:
-                return {}, f"{file.name} is not what was written"
-            state[file.name.rpartition("/")[2].split(".")[1]] = data
-        return state, None
-
     def _entry(self, number: int) -> LogEntry | None:
         if number not in self._known:
-            self._known[number] = _decoded(self._read(number))
+            self._known[number] = decoded(self._read(number))
         return self._known[number]
 
     def _listed(self) -> list[int]:
-        names = self._store.list(f"{self._base}/log/")
-        return [int(name.rpartition("/")[2]) for name in names]
+        return entry_numbers(self._store, self._shard)
 
     def _read(self, number: int) -> bytes | None:
-        try:
-            return self._store.get(self._entry_name(number))
-        except NotFound:
-            return None
-
-    def _entry_name(self, number: int) -> str:
-        return f"{self._base}/log/{number:012d}"
+        return read_entry(self._store, self._shard, number)
 
     def _fenced(self, reason: str) -> Fenced:
         return Fenced(shard=self._shard, epoch=self._epoch, reason=reason)
-
-
-def _decoded(data: bytes | None) -> LogEntry | None:
-    if data is None:
-        return None
-    try:
-        return decode_entry(data)
-    except BrokenEntry:
-        return None
