@@ -1,4 +1,4 @@
-"""Make readings, run the job on this machine, and check its answer against plain Python: `python examples/meters/try.py`.
+"""Make readings, run the job here, and check its answer against plain Python: `python examples/meters/try.py`.
 
 Exit code 0 if every customer's every hour is right.
 """
