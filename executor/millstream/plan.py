@@ -15,10 +15,8 @@ from millstream.contract.checkpoint import ShardId
 from millstream.repartition.source import RepartitionSource
 from millstream.sources.source import Source
 from millstream.steps import (
-    Apply,
     EventTime,
     KeyedProcess,
-    MapBatches,
     Repartition,
     RowStep,
     Stateful,
@@ -161,7 +159,7 @@ class Plan:
                 return
             if isinstance(step, after):
                 started = True
-            elif started and isinstance(step, Apply | MapBatches | WriteTo):
+            elif started and isinstance(step, RowStep):
                 yield step
 
 

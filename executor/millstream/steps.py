@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -20,6 +21,9 @@ from millstream.keyed import OnRow, OnTimer
 from millstream.schema import schema_after
 from millstream.sinks.sink import Sink
 from millstream.windows import Session, Sliding, Tumbling, Window
+
+Row = dict[str, Any]
+OnEachRow = Callable[[Row], Mapping[str, Any] | Iterable[Mapping[str, Any]] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,16 @@ class MapBatches:
     """A step of the user's own Python on whole frames."""
 
     function: Callable[[pl.DataFrame], pl.DataFrame]
+    label: str
+    where: str
+    schema: pl.Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapRows:
+    """A step of the user's own Python on each row, which becomes no row, one, or several."""
+
+    function: OnEachRow
     label: str
     where: str
     schema: pl.Schema
@@ -202,13 +216,13 @@ class KeyedProcess:
     @property
     def label(self) -> str:
         """As it shows in plans and errors."""
-        timer = "" if self.on_timer is None else f", on_timer={_name_of(self.on_timer)}"
-        return f".key_by({', '.join(self.keys)}).process({_name_of(self.on_row)}{timer})"
+        timer = "" if self.on_timer is None else f", on_timer={name_of(self.on_timer)}"
+        return f".key_by({', '.join(self.keys)}).process({name_of(self.on_row)}{timer})"
 
 
 Stateful = WindowedAggregation | KeyedProcess
-Step = Apply | MapBatches | WriteTo | EventTime | Stateful | Repartition
-RowStep = Apply | MapBatches | WriteTo
+RowStep = Apply | MapBatches | MapRows | WriteTo
+Step = RowStep | EventTime | Stateful | Repartition
 
 
 def _aggregated(
@@ -217,5 +231,6 @@ def _aggregated(
     return frame.group_by(*keys).agg(*aggregate.partials(name, records))
 
 
-def _name_of(function: object) -> str:
+def name_of(function: object) -> str:
+    """What a function of the user's is called in plans and errors."""
     return getattr(function, "__name__", type(function).__name__)

@@ -9,6 +9,7 @@ import polars as pl
 
 from millstream.core.keyed_state import Key, TimerKind, Transaction
 from millstream.keyed import MAIN, Keyed, Timer, to_datetime
+from millstream.runtime.rows import frame_of
 from millstream.steps import KeyedProcess
 
 Outputs = Mapping[str, pl.DataFrame]
@@ -46,16 +47,4 @@ class KeyedRun:
         return Keyed(key, self._step.keys, work, found, self._columns, now)
 
     def _frames(self, found: Mapping[str, list[dict[str, Any]]]) -> Outputs:
-        return {name: _frame(rows, self._schemas[name]) for name, rows in found.items()}
-
-
-def _frame(rows: Sequence[Mapping[str, Any]], schema: pl.Schema) -> pl.DataFrame:
-    """The rows in columns; TypeError: a value is not of its column's type."""
-    columns = {}
-    for name, dtype in schema.items():
-        values = [row.get(name) for row in rows]
-        try:
-            columns[name] = pl.Series(name, values, dtype=dtype)
-        except (TypeError, pl.exceptions.PolarsError) as problem:
-            raise TypeError(f'a value of the column "{name}" is no {dtype}: {problem}') from problem
-    return pl.DataFrame(columns)
+        return {name: frame_of(rows, self._schemas[name]) for name, rows in found.items()}

@@ -23,7 +23,8 @@ from millstream.core.window_states.partials import ROWS
 from millstream.core.window_states.state import WindowState
 from millstream.errors import user_frame
 from millstream.plan import Plan
-from millstream.steps import Apply, EventTime, MapBatches, RowStep, Step, WindowedAggregation, WriteTo
+from millstream.runtime.rows import mapped
+from millstream.steps import Apply, EventTime, MapBatches, MapRows, RowStep, Step, WindowedAggregation, WriteTo
 
 _ROW = "__row"
 _WATERMARK = "__watermark"
@@ -167,6 +168,8 @@ def _run(
                 writes.append((step.name, rows.drop(keep) if keep else rows))
         elif isinstance(step, Apply):
             rows = _applied(step, rows, keep)
+        elif isinstance(step, MapRows):
+            rows = _mapped_rows(step, rows, keep)
         else:
             rows = _mapped(step, rows, keep)
     return rows
@@ -195,6 +198,14 @@ def _mapped(step: MapBatches, rows: pl.DataFrame, keep: Sequence[str]) -> pl.Dat
         return result.with_columns(rows.select(keep))
     # Which row came from which record is not known: take the batch's first, so that no row counts as later than it is.
     return result.with_columns(pl.lit(rows[name].head(1)).first().alias(name) for name in keep)
+
+
+def _mapped_rows(step: MapRows, rows: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
+    try:
+        result, origins = mapped(step, rows.drop(keep) if keep else rows)
+    except Exception as problem:
+        raise StepFailed(step, problem) from problem
+    return result.with_columns(rows.select(keep)[pl.Series(origins, dtype=pl.UInt32)]) if keep else result
 
 
 def _require_schema(result: object, expected: pl.Schema) -> None:
