@@ -66,16 +66,22 @@ class Other:
 
 
 class _Protocol(H11Protocol):
-    """Lets the application break its connection, and gives it to another protocol if its first bytes ask for that."""
+    """Lets the application break its connection, and gives it to another protocol if its first bytes ask for that.
 
-    def __init__(self, *, other: Other | None, **more: Any) -> None:
+    One that is `dead` by the time that it is connected breaks off by itself.
+    """
+
+    def __init__(self, *, other: Other | None, dead: Callable[[], bool], **more: Any) -> None:
         super().__init__(**more)
         self._other = other
+        self._dead = dead
         self._first = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {"abort": transport.abort}
+        if self._dead():
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._other is not None:
@@ -122,6 +128,7 @@ class Listener:
         self._state = ServerState()
         self._address = (host, port)
         self._server: asyncio.Server | None = None
+        self._deaths = 0
 
     async def open(self, bound: socket.socket | None = None, *, whose: str = "the cluster") -> None:
         """Listen, on a socket from `reserve` or by binding the address anew.
@@ -132,9 +139,15 @@ class Listener:
         loop = asyncio.get_running_loop()
         sock = bound or reserve(*self._address, whose)
         self._address = sock.getsockname()[:2]
+        life = self._deaths
         self._server = await loop.create_server(
             lambda: _Protocol(
-                other=self._other, config=self._config, server_state=self._state, app_state={}, _loop=loop
+                other=self._other,
+                dead=lambda: self._deaths != life,
+                config=self._config,
+                server_state=self._state,
+                app_state={},
+                _loop=loop,
             ),
             sock=sock,
             ssl=self._tls,
@@ -148,8 +161,16 @@ class Listener:
         """
         if self._server is None:
             return
-        self._server.close()
-        self._server = None
+        server, self._server = self._server, None
+        self._deaths += 1
+        loop = asyncio.get_running_loop()
+        for each in server.sockets:
+            loop.remove_reader(each.fileno())
+        # What asyncio has accepted gets its transport in the next turn of the loop, and is connected in the one after;
+        # a server that is closed before loses it, with the socket open (https://github.com/python/cpython/issues/109564).
+        for _ in range(2):
+            await asyncio.sleep(0)
+        server.close()
         for connection in list(self._state.connections):
             connection.transport.abort()
         if pending := list(self._state.tasks):

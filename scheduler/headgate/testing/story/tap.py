@@ -35,6 +35,7 @@ class Tap:
         self._heard = heard
         self._lock = threading.Lock()
         self._streams: set[_Stream] = set()
+        self._closing = False
         tap = self
 
         class Handler(_Handler):
@@ -65,6 +66,8 @@ class Tap:
     def close(self) -> None:
         """Serve no more."""
         self._server.shutdown()
+        with self._lock:
+            self._closing = True
         self.break_streams()
         self._server.server_close()
         self._thread.join()
@@ -75,9 +78,11 @@ class Tap:
             self._heard(kind, message)
 
     def opened(self, stream: _Stream) -> None:
-        """A stream begins."""
+        """A stream begins; while the tap closes, it ends at once."""
         with self._lock:
             self._streams.add(stream)
+            if self._closing:
+                stream.end()
 
     def closed(self, stream: _Stream) -> None:
         """A stream is over."""
