@@ -7,7 +7,7 @@ export PYTHONPATH := scheduler:executor
 KIT ?= ../shared/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types fmt check conformance sim golden bench chaos wheel constraints clean
+.PHONY: help setup demo test lint types fmt check conformance sim golden bench chaos wheel clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
