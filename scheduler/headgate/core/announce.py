@@ -7,11 +7,15 @@ REVOCABLE_RESOURCES offers hold what may be taken away again.  The fewer who see
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
 from headgate.core.ledger import Ledger
+from headgate.core.placing.inventory import gpu_agents
 from headgate.model.call import Framework, OfferConstraints
+from headgate.model.ids import AgentId
+from headgate.model.operation import Hold
 from headgate.model.plan import Announce
 from headgate.model.snapshot import Announced, Snapshot
 
@@ -79,9 +83,10 @@ def _wanted(
 ) -> Announced:
     framework = snapshot.settings.framework
     roles = live_roles(ledger, framework)
-    specs = [job.spec for job in ledger.jobs.values() if not job.state.over]
+    specs = [job.spec for job in ledger.jobs.values() if not job.state.leaving]
+    gpus = gpus or any(spec.worker.gpus_m for spec in specs) or _is_reserved_beside_gpus(ledger, snapshot.absent)
     extra = [
-        *([GPU_RESOURCES] if gpus or any(spec.worker.gpus_m for spec in specs) else []),
+        *([GPU_RESOURCES] if gpus else []),
         *([REVOCABLE_RESOURCES] if any(spec.revocable for spec in specs) else []),
     ]
     kept = {role: each for role, each in told.constraints.items() if role in roles and role not in pending}
@@ -90,6 +95,16 @@ def _wanted(
         roles=roles,
         capabilities=tuple(sorted({*framework.capabilities, *extra})),
         constraints=dict(sorted(merged.items())) if snapshot.link.constrains else {},
+    )
+
+
+def _is_reserved_beside_gpus(ledger: Ledger, absent: AbstractSet[AgentId]) -> bool:
+    """Whether something of ours is to be given back, or returned to, on an agent that the master would hide."""
+    hidden = gpu_agents(ledger) - absent
+    return any(
+        record.agent_id in hidden
+        and (record.hold is Hold.FREEING or ledger.worker(record.job, record.worker).wanted_since is not None)
+        for record in ledger.reservations.values()
     )
 
 

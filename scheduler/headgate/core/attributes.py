@@ -55,7 +55,7 @@ def value_text(value: AttributeValue) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{round(value, 3):.15g}"
     if isinstance(value, frozenset):
         return "{" + ",".join(sorted(value)) + "}"
     return "[" + ",".join(_range_text(each) for each in value) + "]"

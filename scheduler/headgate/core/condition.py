@@ -43,11 +43,17 @@ def observed(ledger: Ledger, job: JobRecord, heard: Mapping[TaskId, Heard]) -> O
 
 
 def find_hopeless(ledger: Ledger, job: JobRecord) -> str | None:
-    """Why the job gives up, if it does: a worker that failed as often in a row as the job allows."""
+    """Why the job gives up, if it does: a worker that failed as often in a row as the job allows.
+
+    One that runs speaks for itself, however the attempts fare that are to take its place (`maintenance`).
+    """
     limit = job.spec.restart.give_up_after
     if limit is None:
         return None
+    running = {task.worker for task in ledger.tasks_of(job.name) if task.stage is Stage.RUNNING}
     for number in range(job.workers):
+        if number in running:
+            continue
         slot = ledger.worker(job.name, number)
         if slot.failures >= max(1, limit):
             return f"worker {number} failed {slot.failures} times in a row, last: {slot.last_failure}"

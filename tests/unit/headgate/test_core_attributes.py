@@ -66,3 +66,12 @@ def test_values_that_look_alike_are_one_group() -> None:
     assert texts.values == ("2", "3", "{a,b}")
     assert texts.codes.tolist() == [0, 0, 3, 1, 2]
     assert [value_text(value) for value in column.values] == ["2", "2", "3", "{a,b}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2.0, "2"), (2.5, "2.5"), (0.1 + 0.2, "0.3"), (1_000_001.0, "1000001"), (4096.125, "4096.125"), (1e6, "1000000")],
+)
+def test_numbers_keep_all_their_digits(value: float, text: str) -> None:
+    """To thousandths, as Mesos has them: two racks numbered in the millions are two."""
+    assert value_text(value) == text

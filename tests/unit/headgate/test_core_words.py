@@ -11,14 +11,15 @@ from headgate.core.ledger import Ledger
 from headgate.core.measure import Gauges
 from headgate.core.reconcile import questions, reconciled
 from headgate.core.words import assignments
-from headgate.model.ids import AgentId, Attempt, JobName, ShardId, TaskId
+from headgate.model.ids import AgentId, Attempt, JobName, ReservationId, ShardId, TaskId
+from headgate.model.operation import Hold, ReservationRecord
 from headgate.model.plan import Ask, Flow
-from headgate.model.record import JobRecord, JobState, Records
+from headgate.model.record import AgentRecord, JobRecord, JobState, Records
 from headgate.model.resources import Request, Resources
 from headgate.model.settings import Patience
 from headgate.model.shard import ShardRecord
 from headgate.model.snapshot import Link, RoleFlow, Sent, Snapshot
-from headgate.model.task import Stage, TaskRecord
+from headgate.model.task import Stage, TaskRecord, WorkerRecord
 from millstream.contract.report import Report, ShardReport, ShardState
 
 NOW = 1000.0
@@ -152,6 +153,46 @@ def test_roles_and_gpus_are_announced_while_jobs_need_them() -> None:
     assert "GPU_RESOURCES" in announce.framework.capabilities
     assert announce.suppressed_roles == ("*",)
     assert announcement(Ledger(Records()), {}, [], Snapshot(now=NOW, settings=SETTINGS), [], gpus=False) == ()
+
+
+@pytest.mark.parametrize(
+    ("state", "hold", "wanted_since", "absent", "asked"),
+    [
+        (JobState.RUNNING, None, None, False, True),
+        (JobState.PAUSED, None, None, False, False),
+        (JobState.CANCELLING, None, None, False, False),
+        (JobState.PAUSED, Hold.HELD, None, False, False),
+        (JobState.CANCELLED, Hold.FREEING, None, False, True),
+        (JobState.CANCELLED, Hold.FREEING, None, True, False),
+        (JobState.PAUSED, Hold.HELD, NOW, False, True),
+    ],
+)
+def test_agents_with_gpus_are_asked_for_while_there_is_something_to_do_there(
+    state: JobState, hold: Hold | None, wanted_since: float | None, absent: bool, asked: bool
+) -> None:
+    """Hidden, an agent would keep for ever what is reserved on it; a job that rests asks for nothing."""
+    name, agent = JobName("a"), AgentId("gpu")
+    spec = job_spec(name, worker=Request(gpus_m=1000))
+    kept = ReservationRecord(
+        id=ReservationId("a.1.0.0"),
+        job=name,
+        submission=1,
+        worker=0,
+        role="*",
+        agent_id=agent,
+        hostname="gpu",
+        resources=Resources(gpus_m=1000),
+        hold=hold or Hold.HELD,
+    )
+    records = Records(
+        jobs={name: JobRecord(spec=spec, submission=1, submitted_at=0.0, state=state)},
+        workers={(name, 0): WorkerRecord(job=name, worker=0, wanted_since=wanted_since)},
+        agents={agent: AgentRecord(agent_id=agent, gpus_seen_at=NOW)},
+        reservations={kept.id: kept} if hold else {},
+    )
+    snapshot = Snapshot(now=NOW, settings=SETTINGS, records=records, absent=frozenset({agent} if absent else ()))
+    found = announcement(Ledger(records), {}, [], snapshot, [], gpus=False)
+    assert any("GPU_RESOURCES" in each.framework.capabilities for each in found) is asked
 
 
 def test_an_assignment_says_how_far_earlier_owners_have_read() -> None:
