@@ -119,7 +119,26 @@ class DeadLetterWriter:
 
 def read_dead_letters(store: ObjectStore, shard: ShardId | None = None) -> Iterator[DeadLetter]:
     """All committed dead letters of a job, or of one shard of it."""
+    for _, letter in numbered_dead_letters(store, shard):
+        yield letter
+
+
+def numbered_dead_letters(store: ObjectStore, shard: ShardId | None = None) -> Iterator[tuple[int, DeadLetter]]:
+    """The same, each with the number of the commit that left the record behind.
+
+    A file that a shard takes back meanwhile, since its commit is not in the log, is left out.
+    """
     prefix = f"{NAME}/{object_part(shard)}/" if shard is not None else f"{NAME}/"
     for name in store.list(prefix):
-        for line in store.get(name).splitlines():
-            yield msgspec.json.decode(line, type=DeadLetter)
+        try:
+            data = store.get(name)
+        except NotFound:
+            continue
+        commit = int(name.rpartition("/")[2].partition("-")[0])
+        for line in data.splitlines():
+            yield commit, msgspec.json.decode(line, type=DeadLetter)
+
+
+def raw_record(letter: DeadLetter) -> bytes:
+    """The record's bytes, as far as they are kept: the whole record if there are `letter.raw_bytes` of them."""
+    return base64.b64decode(letter.raw) if letter.encoding == "base64" else letter.raw.encode()
