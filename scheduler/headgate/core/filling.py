@@ -12,7 +12,8 @@ from headgate.core.ledger import Ledger
 from headgate.core.place import Placed, Want, placing
 from headgate.core.placing.fleet import Fleet
 from headgate.core.placing.gang import find_holder
-from headgate.core.reserved_stage import Place, place_kept
+from headgate.core.reservations import Place
+from headgate.core.reserved_stage import place_kept
 from headgate.core.revocable_stage import is_extra, place_extra
 from headgate.model.call import Reserve, Unreserve
 from headgate.model.ids import JobName, ReservationId

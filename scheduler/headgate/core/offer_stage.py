@@ -26,7 +26,14 @@ from headgate.core.placing.fleet import Fleet
 from headgate.core.placing.gang import take_turns
 from headgate.core.placing.inventory import gpu_agents, needs_gpu_agents, remember_gpus
 from headgate.core.pool import Pool, pools_of
-from headgate.core.reservations import GIVE_BACK, given_back, held_by, hosts_of_interest, settle_reservations
+from headgate.core.reservations import (
+    GIVE_BACK,
+    given_back,
+    held_by,
+    hosts_of_interest,
+    settle_reservations,
+    whole_request,
+)
 from headgate.core.revocable_stage import is_extra
 from headgate.core.surroundings import Scene, known_fleet
 from headgate.model.ids import AgentId, Attempt, JobName, OfferId
@@ -212,6 +219,7 @@ def _plain(ledger: Ledger, wants: Sequence[Want]) -> list[Want]:
     found = (
         replace(
             want,
+            spec=want.spec if want.spec.keep is None else replace(want.spec, worker=whole_request(want.spec)),
             workers=tuple(
                 worker
                 for worker in want.workers

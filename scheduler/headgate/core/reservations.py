@@ -7,8 +7,9 @@ elsewhere, without its data.  A job that is paused keeps what its workers have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Final
 
 from headgate.core.ledger import Ledger
@@ -16,11 +17,15 @@ from headgate.core.operations import free, open_operations
 from headgate.model.ids import AgentId, JobName, ReservationId
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
+from headgate.model.offer import Offer, Reserved
 from headgate.model.operation import Hold, ReservationRecord
 from headgate.model.record import JobState
 from headgate.model.resources import Request, Resources
 from headgate.model.snapshot import Snapshot
 from headgate.model.task import WorkerRecord
+
+Place = tuple[AgentId, str]
+"""An agent, and the role it is offered to."""
 
 GIVE_BACK: Final = "give back "
 """What a need begins with that is for nothing new."""
@@ -35,9 +40,45 @@ def kept_request(spec: JobSpec) -> Request:
     )
 
 
+def whole_request(spec: JobSpec) -> Request:
+    """What an agent needs to have for a worker that is to keep it."""
+    return replace(kept_request(spec), ports=spec.worker.ports)
+
+
 def scalars(request: Request) -> Resources:
     """A request without ports as an amount."""
     return Resources(cpus_m=request.cpus_m, mem_m=request.mem_m, disk_m=request.disk_m, gpus_m=request.gpus_m)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A reservation as offered, all offers of its agent and role taken together."""
+
+    at: Place
+    parts: Reserved
+
+
+def seen_in(offers: Iterable[Offer]) -> dict[ReservationId, Seen]:
+    """Every reservation in these offers, by id."""
+    found: dict[ReservationId, Seen] = {}
+    for offer in offers:
+        for part in offer.reserved:
+            known = found.get(part.id)
+            if known is not None:
+                part = replace(
+                    part,
+                    resources=known.parts.resources + part.resources,
+                    volume_m=known.parts.volume_m + part.volume_m,
+                )
+            found[part.id] = Seen(at=(offer.agent_id, offer.role), parts=part)
+    return dict(sorted(found.items()))
+
+
+def is_whole(record: ReservationRecord, parts: Reserved) -> bool:
+    """Whether nothing of the reservation is missing in what is offered of it."""
+    plain = replace(record.resources, disk_m=record.resources.disk_m - record.volume_m)
+    wanted = Request(cpus_m=plain.cpus_m, mem_m=plain.mem_m, disk_m=plain.disk_m, gpus_m=plain.gpus_m)
+    return parts.resources.holds(wanted) and parts.volume_m == record.volume_m
 
 
 def held_by(ledger: Ledger) -> dict[tuple[JobName, int], ReservationRecord]:
@@ -53,13 +94,14 @@ def settle_reservations(ledger: Ledger, snapshot: Snapshot, due: list[float]) ->
     now = snapshot.now
     used = {task.reservation for task in ledger.tasks.values()}
     held = {record.id for record in held_by(ledger).values()}
+    seen = seen_in(snapshot.offers.values())
     for record in sorted(ledger.reservations.values(), key=lambda each: each.id):
         if record.hold is Hold.FREEING:
             _forget_in_time(ledger, record, snapshot, due)
         elif record.id not in used:
             why = _unwanted(ledger, record) or (None if record.id in held else "its worker has another")
             if why is None:
-                why = _waited_for_too_long(ledger, record, snapshot, due)
+                why = _waited_for_too_long(ledger, record, seen, snapshot, due)
             if why is not None:
                 free(ledger, record, why, now)
 
@@ -121,7 +163,13 @@ def _is_as_wished(spec: JobSpec, record: ReservationRecord) -> bool:
     return record.resources == scalars(kept_request(spec)) and record.volume_m == spec.keep.volume_m
 
 
-def _waited_for_too_long(ledger: Ledger, record: ReservationRecord, snapshot: Snapshot, due: list[float]) -> str | None:
+def _waited_for_too_long(
+    ledger: Ledger,
+    record: ReservationRecord,
+    seen: Mapping[ReservationId, Seen],
+    snapshot: Snapshot,
+    due: list[float],
+) -> str | None:
     job = ledger.jobs[record.job]
     slot = ledger.worker(record.job, record.worker)
     if job.spec.keep is None or slot.wanted_since is None or slot.backoff_until > snapshot.now:
@@ -131,9 +179,10 @@ def _waited_for_too_long(ledger: Ledger, record: ReservationRecord, snapshot: Sn
     if until > snapshot.now:
         due.append(until)
         return None
-    if any(each.id == record.id for offer in snapshot.offers.values() for each in offer.reserved):
+    if record.id in seen and is_whole(record, seen[record.id].parts):
         return None
-    return f"not offered for {job.spec.keep.abandon_after_s:.0f} s while its worker waits"
+    how = " as a whole" if record.id in seen else ""
+    return f"not offered{how} for {job.spec.keep.abandon_after_s:.0f} s while its worker waits"
 
 
 def _forget_in_time(ledger: Ledger, record: ReservationRecord, snapshot: Snapshot, due: list[float]) -> None:

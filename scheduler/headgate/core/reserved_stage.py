@@ -16,10 +16,10 @@ from headgate.core.operations import open_operations
 from headgate.core.place import Placed, Want, placing
 from headgate.core.placing.fleet import Fleet
 from headgate.core.pool import Pool
-from headgate.core.reservations import held_by, kept_request, scalars
+from headgate.core.reservations import Place, Seen, held_by, is_whole, kept_request, scalars, seen_in, whole_request
 from headgate.model.call import Reserve, Unreserve
-from headgate.model.ids import AgentId, Attempt, JobName, OperationId, ReservationId
-from headgate.model.offer import Offer, Reserved
+from headgate.model.ids import Attempt, JobName, OperationId, ReservationId
+from headgate.model.offer import Offer
 from headgate.model.operation import (
     Hold,
     OperationKind,
@@ -29,9 +29,6 @@ from headgate.model.operation import (
 )
 from headgate.model.resources import Request, Resources
 from headgate.model.snapshot import Snapshot
-
-Place = tuple[AgentId, str]
-"""An agent, and the role it is offered to."""
 
 WHOLE_S: Final = 600.0
 """A reservation that is given back, and of which only a part is offered for so long, is given back in parts."""
@@ -58,7 +55,7 @@ def place_kept(
 
     New reservations and every operation are recorded in the ledger; the fleet has what is left.
     """
-    seen = _seen(offers)
+    seen = seen_in(offers)
     if not wants and not seen:
         return Kept()
     brief: set[Place] = set()
@@ -76,37 +73,8 @@ def place_kept(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """A reservation as offered, all offers of its agent and role taken together."""
-
-    at: Place
-    parts: Reserved
-
-
-def _seen(offers: Iterable[Offer]) -> dict[ReservationId, _Seen]:
-    found: dict[ReservationId, _Seen] = {}
-    for offer in offers:
-        for part in offer.reserved:
-            known = found.get(part.id)
-            if known is not None:
-                part = replace(
-                    part,
-                    resources=known.parts.resources + part.resources,
-                    volume_m=known.parts.volume_m + part.volume_m,
-                )
-            found[part.id] = _Seen(at=(offer.agent_id, offer.role), parts=part)
-    return dict(sorted(found.items()))
-
-
-def _is_whole(record: ReservationRecord, parts: Reserved) -> bool:
-    plain = replace(record.resources, disk_m=record.resources.disk_m - record.volume_m)
-    wanted = Request(cpus_m=plain.cpus_m, mem_m=plain.mem_m, disk_m=plain.disk_m, gpus_m=plain.gpus_m)
-    return parts.resources.holds(wanted) and parts.volume_m == record.volume_m
-
-
 def _give_back(
-    ledger: Ledger, seen: Mapping[ReservationId, _Seen], brief: set[Place], snapshot: Snapshot
+    ledger: Ledger, seen: Mapping[ReservationId, Seen], brief: set[Place], snapshot: Snapshot
 ) -> dict[Place, tuple[Unreserve, ...]]:
     found: dict[Place, tuple[Unreserve, ...]] = {}
     ours = ledger.framework.framework_id
@@ -118,7 +86,7 @@ def _give_back(
         if open_operations(ledger, reservation_id):
             brief.add(each.at)
             continue
-        if record is not None and not _is_whole(record, each.parts) and record.since + WHOLE_S > snapshot.now:
+        if record is not None and not is_whole(record, each.parts) and record.since + WHOLE_S > snapshot.now:
             brief.add(each.at)
             continue
         kinds = (*((OperationKind.DESTROY,) if each.parts.volume_m else ()), OperationKind.UNRESERVE)
@@ -135,7 +103,7 @@ def _give_back(
 def _return(
     ledger: Ledger,
     wants: Sequence[Want],
-    seen: Mapping[ReservationId, _Seen],
+    seen: Mapping[ReservationId, Seen],
     fleet: Fleet,
     brief: set[Place],
 ) -> tuple[list[Placed], dict[tuple[JobName, int], ReservationId], list[Want]]:
@@ -156,7 +124,7 @@ def _return(
                 continue
             ports = Request(ports=want.spec.worker.ports)
             row = rows[found.at]
-            if not _is_whole(record, found.parts) or not fleet.pools[row].resources.holds(ports):
+            if not is_whole(record, found.parts) or not fleet.pools[row].resources.holds(ports):
                 brief.add(found.at)
                 continue
             resources = replace(scalars(want.spec.worker), ports=fleet.take(row, ports).ports)
@@ -184,7 +152,7 @@ def _reserve(
         replace(pool, resources=pool.resources.less(pledged.get((pool.agent_id, pool.role), Resources())))
         for pool in fleet.pools
     ]
-    enlarged = [replace(want, spec=replace(want.spec, worker=_whole_request(want))) for want in wants]
+    enlarged = [replace(want, spec=replace(want.spec, worker=whole_request(want.spec))) for want in wants]
     originals = {want.spec.name: want for want in wants}
     placed: list[Placed] = []
     reserves: dict[Place, tuple[Reserve, ...]] = {}
@@ -203,10 +171,6 @@ def _reserve(
 def _rows(fleet: Fleet) -> dict[Place, int]:
     """Where the pools with offers in hand are."""
     return {(pool.agent_id, pool.role): row for row, pool in enumerate(fleet.pools) if pool.offer_ids}
-
-
-def _whole_request(want: Want) -> Request:
-    return replace(kept_request(want.spec), ports=want.spec.worker.ports)
 
 
 def _reservation(ledger: Ledger, placed: Placed, snapshot: Snapshot) -> Reserve:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from headgate.core.place import Placed, Want, placing
 from headgate.core.placing.fleet import Fleet
 from headgate.core.pool import Pool
-from headgate.core.reserved_stage import Place
+from headgate.core.reservations import Place
 from headgate.model.ids import JobName
 from headgate.model.job import JobSpec
 from headgate.model.offer import Offer

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper_cluster import GIB, SETTINGS, job_spec
 
+from headgate.core.decide import decide
 from headgate.core.feasible import Surroundings
 from headgate.core.filling import Filled, fill
 from headgate.core.ledger import Ledger
 from headgate.core.place import Want
 from headgate.core.placing.fleet import Fleet
 from headgate.core.pool import pools_of
+from headgate.core.reservations import settle_reservations
 from headgate.core.revocable_stage import why_extra_waits
 from headgate.model.ids import AgentId, FrameworkId, JobName, OfferId, ReservationId
 from headgate.model.job import JobSpec, Keep, Workers
 from headgate.model.offer import Offer, Reserved
 from headgate.model.operation import Hold, OperationKind, ReservationRecord
+from headgate.model.plan import Refuse
 from headgate.model.record import FrameworkRecord, JobRecord, Records
 from headgate.model.resources import Request, Resources
 from headgate.model.snapshot import Link, Snapshot
+from headgate.model.task import WorkerRecord
 
 NOW = 1000.0
 FRAMEWORK = FrameworkId("F")
@@ -183,3 +188,51 @@ def test_no_resource_is_given_twice(plain: list[tuple[int, Resources]], workers:
 
 def _within(taken: Resources, there: Resources) -> bool:
     return all(getattr(taken, name) <= getattr(there, name) for name in ("cpus_m", "mem_m", "disk_m", "gpus_m"))
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "offered", "kept"),
+    [
+        (99.0, "nothing", True),
+        (100.0, "nothing", False),
+        (100.0, "a part", False),
+        (100.0, "all, in parts", True),
+        (100.0, "all", True),
+    ],
+)
+def test_a_reservation_that_does_not_come_back_whole_is_given_up(waited_s: float, offered: str, kept: bool) -> None:
+    """Somebody else of the role may have taken a part of it: to be offered the rest is no reason to wait for ever."""
+    part = replace(WHOLE, resources=Resources(cpus_m=990, mem_m=GIB, disk_m=GIB))
+    rest = replace(WHOLE, resources=Resources(cpus_m=10), volume_m=0)
+    parts = {"nothing": (), "a part": (part,), "all, in parts": (part, rest), "all": (WHOLE,)}[offered]
+    offers = [offer(number=number, reserved=(each,)) for number, each in enumerate(parts)]
+    spec = replace(KEPT, keep=replace(KEEP, abandon_after_s=100.0))
+    job = JobRecord(spec=spec, submission=1, submitted_at=0.0)
+    records = Records(
+        framework=FrameworkRecord(framework_id=FRAMEWORK),
+        jobs={spec.name: job},
+        workers={(spec.name, 0): WorkerRecord(job=spec.name, worker=0, wanted_since=NOW - waited_s)},
+        reservations={WHOLE.id: held(WHOLE.id, 0, "a")},
+    )
+    ledger = Ledger(records)
+    link = Link(connected=True, since=0.0)
+    snapshot = Snapshot(now=NOW, settings=SETTINGS, link=link, offers={each.id: each for each in offers})
+    due: list[float] = []
+    settle_reservations(ledger, snapshot, due)
+    assert (ledger.reservations[WHOLE.id].hold is Hold.HELD) is kept
+    assert due == ([NOW + 1.0] if waited_s < 100.0 else [])
+
+
+def test_offers_without_room_for_a_volume_are_refused_for_long() -> None:
+    """An agent that has room for the worker alone cannot help one that is to keep a volume there."""
+    job = JobRecord(spec=KEPT, submission=1, submitted_at=0.0)
+    small = offer(resources=Resources(cpus_m=4000, mem_m=4 * GIB, disk_m=2 * GIB))
+    snapshot = Snapshot(
+        now=NOW,
+        settings=SETTINGS,
+        records=Records(jobs={KEPT.name: job}),
+        link=Link(connected=True, since=0.0),
+        offers={small.id: small},
+    )
+    refusals = [step for step in decide(snapshot).steps if isinstance(step, Refuse)]
+    assert [(each.offer_ids, each.refuse_s) for each in refusals] == [((small.id,), SETTINGS.patience.refuse_long_s)]
