@@ -8,6 +8,7 @@ happens in a callback, so a tick at a given instant is all there is: real time a
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Final
@@ -196,8 +197,14 @@ class Scheduler:
         return decide(self._world.snapshot(max(now, self._last_tick_at)))
 
     def _tick(self, now: float) -> float | None:
-        for item in self._mailbox.drain():
-            self._deal_with(item, now)
+        items = deque(self._mailbox.drain())
+        try:
+            while items:
+                self._deal_with(items.popleft(), now)
+        finally:
+            # Where the master will not have us, who still waits for a receipt is to be found by `abandon`.
+            for item in items:
+                self._mailbox.put(item)
         self._world.publish_written()
         if not self._settle(now):
             self._show(now)
@@ -274,7 +281,7 @@ class Scheduler:
             plan.steps,
             attempted=lambda step: self._world.attempted(step, now),
             performed=lambda step: self._world.performed(step, now),
-            refused=self._world.refused,
+            refused=lambda step: self._world.refused(step, now),
         )
         self._complain(problems, now)
         if not plan.steps:

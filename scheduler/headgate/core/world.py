@@ -136,16 +136,25 @@ class World:
             if offer is not None and fate is not None:
                 self.fates[offer.agent_id] = fate
 
-    def refused(self, step: Step) -> None:
-        """The master answered the step with a refusal, as it would again."""
-        if isinstance(step, Refuse):
-            self._used(step)
-        elif isinstance(step, Announce):
-            self.announced = replace(self.told, refusals=self.told.refusals + 1)
-            if step.constraints:
-                self.link = replace(self.link, constrains=False)
-        elif isinstance(step, Answer):
-            self._answered(step)
+    def refused(self, step: Step, now: float) -> None:
+        """The master answered the step with a refusal, as it would again: what is repeated waits for its time."""
+        match step:
+            case Refuse():
+                self._used(step)
+            case Announce():
+                self.announced = replace(self.told, refusals=self.told.refusals + 1)
+                if step.constraints:
+                    self.link = replace(self.link, constrains=False)
+            case Answer():
+                self._answered(step)
+            case End():
+                self._kills[step.task_id] = now
+            case Flow() | AskOperations() | Assign():
+                self.performed(step, now)
+            case Ask() if not step.gate:
+                self._performed_ask(step, now)
+            case _:
+                pass
 
     @property
     def told(self) -> Announced:

@@ -12,12 +12,12 @@ from test_loop_jobs import JOB, running, view
 from headgate.adapters.memory_store import MemoryStore
 from headgate.adapters.mesos_codec import encode_subscribe
 from headgate.core.identity import without_framework
-from headgate.errors import FrameworkRefused
+from headgate.errors import FrameworkRefused, StaleLeader, UnknownJob
 from headgate.loop import Scheduler
 from headgate.main import default_framework
 from headgate.model.call import Accept, Call, Framework, Reconcile, UpdateFramework
 from headgate.model.event import AgentLost, Refused, Subscribed
-from headgate.model.ids import AgentId, FrameworkId, TaskId
+from headgate.model.ids import AgentId, FrameworkId, JobName, TaskId
 from headgate.model.record import FrameworkRecord, Records
 from headgate.model.settings import Settings
 from headgate.model.stored import loaded
@@ -91,6 +91,21 @@ def test_a_refusal_says_what_it_means_and_what_to_do(message: str, says: str) ->
     cluster.scheduler.deliver(Refused(message=message))
     with pytest.raises(FrameworkRefused, match=says):
         cluster.tick()
+
+
+def test_who_asked_in_the_tick_of_a_refusal_is_answered() -> None:
+    """The master's refusal ends the scheduler; a command behind it must not wait for ever."""
+    cluster = PaperCluster()
+    scheduler = scheduler_on(cluster, MemoryStore())
+    cluster.advance(5)
+    before = scheduler.pause(JobName("delays"))
+    scheduler.deliver(Refused(message="Framework has been removed"))
+    behind = scheduler.submit(job_spec())
+    with pytest.raises(FrameworkRefused):
+        scheduler.tick(cluster.now)
+    scheduler.abandon(StaleLeader("it has ended"))
+    assert isinstance(before.exception(timeout=0), UnknownJob)
+    assert isinstance(behind.exception(timeout=0), StaleLeader)
 
 
 def test_a_removed_framework_is_given_up_by_name_and_its_jobs_start_anew() -> None:

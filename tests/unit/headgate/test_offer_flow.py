@@ -11,7 +11,7 @@ from paper_cluster import GIB, SETTINGS, PaperCluster, job_spec, started
 from headgate.adapters.memory_store import MemoryStore
 from headgate.core.intake import heeds_constraints
 from headgate.errors import CallRejected
-from headgate.model.call import Accept, Call, Decline, Revive, Suppress, UpdateFramework
+from headgate.model.call import Accept, Call, Decline, Kill, Revive, SendMessage, Suppress, UpdateFramework
 from headgate.model.event import Disconnected, Offers, Rescinded, Subscribed
 from headgate.model.ids import AgentId, JobName, OfferId, TaskId
 from headgate.model.job import Operator, Placement, Workers
@@ -227,6 +227,40 @@ def test_a_master_that_refuses_constraints_is_told_the_rest_without() -> None:
     cluster.advance(600.0)
     assert not any(call.offer_constraints for call in master.updates[1:])
     assert len(master.updates) <= 4
+
+
+class Stubborn:
+    """The paper master, which refuses some kinds of calls."""
+
+    def __init__(self, cluster: PaperCluster, *kinds: type) -> None:
+        self._cluster = cluster
+        self._kinds = kinds
+        self.refused: list[Call] = []
+
+    def send(self, call: Call) -> None:
+        if isinstance(call, self._kinds):
+            self.refused.append(call)
+            raise CallRejected("not like this", status=400)
+        self._cluster.send(call)
+
+
+def test_what_the_master_refuses_is_not_asked_for_every_second() -> None:
+    """Nobody reads a log of refusals; what is repeated waits as long as if it had been taken."""
+    cluster = PaperCluster(1)
+    master = Stubborn(cluster, Revive, SendMessage, Kill)
+    scheduler = cluster.attach(MemoryStore(), master)
+    cluster.put_shards("delays", 1)
+    scheduler.submit(job_spec())
+    scheduler.submit(job_spec("huge", worker=Request(cpus_m=64_000)))
+    cluster.advance(30.0)
+    assert len([call for call in master.refused if isinstance(call, Revive)]) <= 3
+    assert (
+        len([call for call in master.refused if isinstance(call, SendMessage)]) <= 30.0 / PATIENCE.assignment_resend_s
+    )
+    scheduler.cancel(JobName("delays"))
+    cluster.advance(120.0)
+    kills = [call for call in master.refused if isinstance(call, Kill)]
+    assert 1 <= len(kills) <= 60.0 / PATIENCE.kill_resend_s
 
 
 def test_constraints_follow_what_is_pending() -> None:
