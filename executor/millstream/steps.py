@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from millstream.sinks.sink import Sink
 from millstream.windows import Session, Sliding, Tumbling, Window
 
 Row = dict[str, Any]
+OnRowAsync = Callable[[Row], Awaitable[Mapping[str, Any] | None]]
 OnEachRow = Callable[[Row], Mapping[str, Any] | Iterable[Mapping[str, Any]] | None]
 
 
@@ -57,6 +58,30 @@ class MapRows:
     label: str
     where: str
     schema: pl.Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapAsync:
+    """A step that asks another service about each row, `concurrency` rows at a time.
+
+    `timeout_us` is of one attempt; after a failed one come up to `retries` more, the first after `backoff_us`, each
+    later one after twice the pause before.  With `ordered` rows go on in their order, else in that of the answers.
+    """
+
+    function: OnRowAsync
+    concurrency: int
+    ordered: bool
+    timeout_us: int
+    retries: int
+    backoff_us: int
+    where: str
+    schema: pl.Schema
+
+    @property
+    def label(self) -> str:
+        """As it shows in plans and errors."""
+        order = "" if self.ordered else ", ordered=False"
+        return f".map_async({name_of(self.function)}, concurrency={self.concurrency}{order})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +246,7 @@ class KeyedProcess:
 
 
 Stateful = WindowedAggregation | KeyedProcess
-RowStep = Apply | MapBatches | MapRows | WriteTo
+RowStep = Apply | MapBatches | MapRows | MapAsync | WriteTo
 Step = RowStep | EventTime | Stateful | Repartition
 
 

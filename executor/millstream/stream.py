@@ -27,9 +27,11 @@ from millstream.steps import (
     Apply,
     EventTime,
     KeyedProcess,
+    MapAsync,
     MapBatches,
     MapRows,
     OnEachRow,
+    OnRowAsync,
     Repartition,
     Step,
     WindowedAggregation,
@@ -218,6 +220,80 @@ class Stream:
         after = self._schema if schema is None else pl.Schema(schema)
         _refuse_reserved(after, what="map_rows", where=where)
         step = MapRows(function=function, label=f".map_rows({name_of(function)})", where=where, schema=after)
+        return self._with(step, schema=after)
+
+    def map_async(
+        self,
+        function: OnRowAsync,
+        *,
+        schema: Mapping[str, Dtype],
+        concurrency: int = 16,
+        ordered: bool = True,
+        timeout: Duration = "30s",
+        retries: int = 2,
+        backoff: Duration = "100ms",
+    ) -> Stream:
+        """Ask another service about each row: `async def function(row)` returns the row to go on with, or None.
+
+        Up to `concurrency` rows of a shard are asked about at a time.  An attempt that raises, or takes longer than
+        `timeout`, is followed by up to `retries` more, after pauses that begin with `backoff` and double.  A row
+        without an answer in the end, or with one that does not fit `schema`, becomes a dead letter with the reason; the
+        other rows of its record, if it had become several, go on.  When 100 rows in a row have no answer, and none has,
+        it is the service and not the rows: the shard fails and tries again later.
+
+        All rows of a batch are answered before it counts, so checkpoints are exact.  Calls are made *at least once*: a
+        crash repeats those since the last checkpoint, and a failure further down those of its batch.  The service has
+        to bear that.  With `ordered=False` the rows of a batch go on in the order of their answers: only for what does
+        not depend on order.
+
+        All functions in a worker run on one event loop, so they may share a client; it runs only while a batch is
+        worked on.
+
+        >>> import polars as pl
+        >>> from millstream import Stream, files, stdout, testing
+        >>> async def locate(row):
+        ...     return {**row, "country": {"10.0.0.1": "NZ"}[row["address"]]}
+        >>> stream = (
+        ...     Stream(files("accesses", schema={"address": pl.String}))
+        ...     .map_async(locate, schema={"address": pl.String, "country": pl.String}, retries=0)
+        ...     .to(stdout())
+        ... )
+        >>> run = testing.run(stream, [{"address": "10.0.0.1"}, {"address": "10.0.0.2"}])
+        >>> run.rows.rows()
+        [('10.0.0.1', 'NZ')]
+        >>> [letter.position for letter in run.dead_letters]
+        [1]
+        """
+        where = caller()
+        self._require_complete("map_async", where)
+        if self._plan.stateful is not None:
+            raise ProgramError(
+                "map_async: must come before .key_by(…): a row without an answer makes its record a dead letter, and "
+                "results have no record",
+                where=where,
+            )
+        if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004 - an object whose call is async will do
+        ):
+            raise ProgramError("map_async: needs a function made with `async def`; for others: .map_rows", where=where)
+        for name, number, least in (("concurrency", concurrency, 1), ("retries", retries, 0)):
+            if number < least:
+                raise ProgramError(f"map_async: {name} must be at least {least}, not {number}", where=where)
+        timeout_us = microseconds(timeout, what="map_async: timeout", where=where)
+        if timeout_us == 0:
+            raise ProgramError("map_async: timeout must be above zero", where=where)
+        after = pl.Schema(schema)
+        _refuse_reserved(after, what="map_async", where=where)
+        step = MapAsync(
+            function=function,
+            concurrency=concurrency,
+            ordered=ordered,
+            timeout_us=timeout_us,
+            retries=retries,
+            backoff_us=microseconds(backoff, what="map_async: backoff", where=where),
+            where=where,
+            schema=after,
+        )
         return self._with(step, schema=after)
 
     # ---- keys and windows

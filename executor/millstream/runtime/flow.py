@@ -320,12 +320,14 @@ class ShardFlow:
             self.accumulators[name] = self.accumulators.get(name, 0) + amount
 
     def _dead_rows(self, batch: Batch, isolated: Isolated) -> list[DeadRecord]:
-        """Records without an event time, and records that crash the program."""
+        """Records without an event time or an answer, and records that crash the program."""
         reasons: dict[int, str] = {}
         time = self._plan.time
         for start, done in isolated.pieces:
             for row in done.undated:
                 reasons[start + row] = f'no event time: "{time.column if time else ""}" is null'
+            for row, reason in done.unanswered.items():
+                reasons.setdefault(start + row, reason)
         for row, problem in isolated.crashed:
             reasons[row] = f"crashes the program: {problem.operator} at {problem.where}: {problem}"
         dead = []

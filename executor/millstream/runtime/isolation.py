@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from millstream.runtime.pipeline import Processed, StepFailed
+from millstream.runtime.pipeline import Processed, ProgramFails, StepFailed
 
 Process = Callable[[pl.DataFrame, int | None], Processed]
 
@@ -29,6 +29,7 @@ def isolate(
 
     Raises:
         StepFailed: `crashes_max` records crashed and not one went through: it is the program, not the records.
+        ProgramFails: likewise.
     """
     pieces: list[tuple[int, Processed]] = []
     crashed: list[tuple[int, StepFailed]] = []
@@ -37,6 +38,8 @@ def isolate(
         start, stop = ranges.pop()
         try:
             done = process(records.slice(start, stop - start), watermark_us)
+        except ProgramFails:
+            raise
         except StepFailed as problem:
             if stop - start > 1:
                 middle = (start + stop) // 2

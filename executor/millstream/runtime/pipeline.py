@@ -11,7 +11,7 @@ batched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,8 +23,19 @@ from millstream.core.window_states.partials import ROWS
 from millstream.core.window_states.state import WindowState
 from millstream.errors import user_frame
 from millstream.plan import Plan
+from millstream.runtime.calls import Calls, ServiceFails
 from millstream.runtime.rows import mapped
-from millstream.steps import Apply, EventTime, MapBatches, MapRows, RowStep, Step, WindowedAggregation, WriteTo
+from millstream.steps import (
+    Apply,
+    EventTime,
+    MapAsync,
+    MapBatches,
+    MapRows,
+    RowStep,
+    Step,
+    WindowedAggregation,
+    WriteTo,
+)
 
 _ROW = "__row"
 _WATERMARK = "__watermark"
@@ -39,9 +50,14 @@ class StepFailed(Exception):
         self.where = user_frame(problem) or step.where
 
 
+class ProgramFails(StepFailed):
+    """A step fails whatever the records are: there is no bad one to look for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processed:
-    """What a batch came to.  `writes` are rows by name of output; `undated` are rows of the batch without event time.
+    """What a batch came to.  `writes` are rows by name of output; `undated` are rows of the batch without event time,
+    `unanswered` those that a service gave no answer to, with the reason.
 
     `partial` is for windows; `rows` is what reached a keyed process, or the end of a stage.  `greatest_us` is the
     greatest event time in it, `watermark_us` the watermark behind it.
@@ -52,6 +68,7 @@ class Processed:
     rows: pl.DataFrame | None = None
     late_rows: int = 0
     undated: Sequence[int] = ()
+    unanswered: Mapping[int, str] = field(default_factory=dict)
     watermark_us: int | None = None
     greatest_us: int | None = None
     amounts: Amounts = field(default_factory=dict)
@@ -69,6 +86,8 @@ class Pipeline:
         self._of_partials = plan.of_partials
         self._after_state = plan.rows_after_state()
         self._state = state
+        steps = (*self._until_time, *self._until_state)
+        self._calls = {id(step): Calls(step) for step in steps if isinstance(step, MapAsync)}
 
     def process(self, records: pl.DataFrame, watermark_us: int | None) -> Processed:
         """Run the records up to the stateful step, given the watermark before them.
@@ -78,6 +97,8 @@ class Pipeline:
         """
         if self._of_partials:
             return self._in_time(records, watermark_us)
+        if self._calls:  # which are not to be made twice
+            return _certain(self._attempt(records, watermark_us, follow=True))
         done = self._attempt(records, watermark_us, follow=False)
         return done if done is not None else _certain(self._attempt(records, watermark_us, follow=True))
 
@@ -89,7 +110,7 @@ class Pipeline:
         """
         writes: list[tuple[str, pl.DataFrame]] = []
         with collected() as amounts:
-            _run(results, self._after_state, (), writes)
+            self._run(results, self._after_state, (), writes, {})
         return writes, amounts
 
     def _in_time(self, partials: pl.DataFrame, watermark_us: int | None) -> Processed:
@@ -105,22 +126,36 @@ class Pipeline:
     def _attempt(self, records: pl.DataFrame, watermark_us: int | None, *, follow: bool) -> Processed | None:
         """None: rows must be followed, and were not."""
         writes: list[tuple[str, pl.DataFrame]] = []
+        unanswered: dict[int, str] = {}
         keep = [_ROW, _WATERMARK] if follow else []
         with collected() as amounts:
             if follow:
                 records = records.with_row_index(_ROW).with_columns(pl.lit(watermark_us, pl.Int64).alias(_WATERMARK))
-            rows = _run(records, self._until_time, keep, writes)
+            rows = self._run(records, self._until_time, keep, writes, unanswered)
             if self._time is None:
-                return Processed(writes=writes, rows=rows, watermark_us=watermark_us, amounts=amounts)
+                return Processed(
+                    writes=writes,
+                    rows=rows.drop(keep),
+                    unanswered=unanswered,
+                    watermark_us=watermark_us,
+                    amounts=amounts,
+                )
             times = _microseconds(rows, self._time)
             greatest = times.max()
             assert greatest is None or isinstance(greatest, int)
             after_us = _later(watermark_us, greatest, self._time.out_of_orderness_us)
             if follow:
                 rows = rows.with_columns(_running(times, watermark_us, self._time.out_of_orderness_us))
-            rows = _run(rows, self._until_state, keep, writes)
+            rows = self._run(rows, self._until_state, keep, writes, unanswered)
             if self._windowed is None or self._state is None:
-                return Processed(writes=writes, rows=rows, watermark_us=after_us, greatest_us=greatest, amounts=amounts)
+                return Processed(
+                    writes=writes,
+                    rows=rows.drop(keep),
+                    unanswered=unanswered,
+                    watermark_us=after_us,
+                    greatest_us=greatest,
+                    amounts=amounts,
+                )
             times = _microseconds(rows, self._time)
             if not follow and self._must_follow(times, after_us):
                 return None
@@ -138,10 +173,49 @@ class Pipeline:
             partial=partial,
             late_rows=late_rows,
             undated=undated,
+            unanswered=unanswered,
             watermark_us=after_us,
             greatest_us=greatest,
             amounts=amounts,
         )
+
+    def _run(
+        self,
+        rows: pl.DataFrame,
+        steps: Sequence[RowStep],
+        keep: Sequence[str],
+        writes: list[tuple[str, pl.DataFrame]],
+        unanswered: dict[int, str],
+    ) -> pl.DataFrame:
+        """The rows behind the steps; adds to `writes` and `unanswered`."""
+        for step in steps:
+            if isinstance(step, WriteTo):
+                if rows.height:
+                    writes.append((step.name, rows.drop(keep) if keep else rows))
+            elif isinstance(step, Apply):
+                rows = _applied(step, rows, keep)
+            elif isinstance(step, MapRows):
+                rows = _mapped_rows(step, rows, keep)
+            elif isinstance(step, MapAsync):
+                rows = self._answered(step, rows, keep, unanswered)
+            else:
+                rows = _mapped(step, rows, keep)
+        return rows
+
+    def _answered(
+        self, step: MapAsync, rows: pl.DataFrame, keep: Sequence[str], unanswered: dict[int, str]
+    ) -> pl.DataFrame:
+        try:
+            answers = self._calls[id(step)].answers(rows.drop(keep))
+        except ServiceFails as problem:
+            raise ProgramFails(step, problem) from problem
+        except Exception as problem:
+            raise StepFailed(step, problem) from problem
+        for row, reason in answers.unanswered.items():
+            record = rows[_ROW][row]
+            known = unanswered.get(record)
+            unanswered[record] = reason if known is None else f"{known}\nand another row of it: {reason}"
+        return _traced(answers.frame, rows, answers.origins, keep)
 
     def _must_follow(self, times: pl.Series, after_us: int | None) -> bool:
         if times.null_count():
@@ -157,22 +231,6 @@ class Pipeline:
         gone = state.too_late(pl.col(TIME), pl.col(_WATERMARK)).fill_null(value=False)
         internal = [_ROW, _WATERMARK]
         return rows.filter(~gone).drop(internal), rows.filter(gone).drop(*internal, TIME), undated
-
-
-def _run(
-    rows: pl.DataFrame, steps: Sequence[RowStep], keep: Sequence[str], writes: list[tuple[str, pl.DataFrame]]
-) -> pl.DataFrame:
-    for step in steps:
-        if isinstance(step, WriteTo):
-            if rows.height:
-                writes.append((step.name, rows.drop(keep) if keep else rows))
-        elif isinstance(step, Apply):
-            rows = _applied(step, rows, keep)
-        elif isinstance(step, MapRows):
-            rows = _mapped_rows(step, rows, keep)
-        else:
-            rows = _mapped(step, rows, keep)
-    return rows
 
 
 def _applied(step: Apply, rows: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
@@ -205,6 +263,11 @@ def _mapped_rows(step: MapRows, rows: pl.DataFrame, keep: Sequence[str]) -> pl.D
         result, origins = mapped(step, rows.drop(keep) if keep else rows)
     except Exception as problem:
         raise StepFailed(step, problem) from problem
+    return _traced(result, rows, origins, keep)
+
+
+def _traced(result: pl.DataFrame, rows: pl.DataFrame, origins: Sequence[int], keep: Sequence[str]) -> pl.DataFrame:
+    """The result with the extra columns of the rows that its rows come from."""
     return result.with_columns(rows.select(keep)[pl.Series(origins, dtype=pl.UInt32)]) if keep else result
 
 

@@ -9,7 +9,7 @@ import pytest
 from millstream import Stream
 
 
-@pytest.mark.parametrize("documented", [Stream.map_rows])
+@pytest.mark.parametrize("documented", [Stream.map_rows, Stream.map_async])
 def test_examples_are_true(documented: object) -> None:
     examples = doctest.DocTestFinder().find(documented, "example", globs={"__name__": "example"})
     assert sum(len(example.examples) for example in examples) > 2
