@@ -7,9 +7,10 @@ happens in a callback, so a tick at a given instant is all there is: real time a
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final
 
@@ -28,13 +29,13 @@ from headgate.model.command import Cancel, Command, Pause, Receipt, Restart, Res
 from headgate.model.event import MasterEvent
 from headgate.model.ids import AgentId, FrameworkId, JobName
 from headgate.model.job import JobSpec
-from headgate.model.note import NoteKind
+from headgate.model.note import Note, NoteKind
 from headgate.model.plan import Plan
 from headgate.model.settings import Settings
 from headgate.model.snapshot import Snapshot
 from headgate.model.stored import loaded
 from headgate.model.view import View
-from headgate.model.waiting import AgentExplanation, DryRun, OfferFate
+from headgate.model.waiting import AgentExplanation, DryRun, InverseAnswer, OfferFate
 from headgate.ports import Clock, Engine, Master, RecordStore
 from headgate.steady_time import SteadyTime
 
@@ -48,6 +49,13 @@ IDLE_S: Final = 2.0
 """The longest `run` waits: a view is never older than the reports of a job that is well."""
 BREAK_S: Final = 5.0
 """A tick that is later than this means that we were not listening, and silence before it proves nothing."""
+
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # thousands of simulated schedulers keep no log, and are not to write on stderr
+
+_TOLD_BY_DRIVER: Final = frozenset({NoteKind.CONNECTED, NoteKind.DISCONNECTED})
+_WARNINGS: Final = frozenset({NoteKind.FAILED, NoteKind.LOST, NoteKind.PROBLEM})
 
 
 class _Asked:
@@ -92,7 +100,7 @@ class Scheduler:
         self._last_tick_at = now
         self._wake_at: float | None = None
         self._view = View(at=now)
-        self._seen: tuple[Snapshot, Plan, Mapping[AgentId, OfferFate]] | None = None
+        self._seen: tuple[Snapshot, Plan, Mapping[AgentId, OfferFate], Mapping[AgentId, InverseAnswer]] | None = None
         self._show(now)
 
     @property
@@ -112,8 +120,8 @@ class Scheduler:
         """
         if self._seen is None:
             return None
-        snapshot, plan, fates = self._seen
-        return agent_explanation(agent_id, snapshot, plan, fates.get(agent_id))
+        snapshot, plan, fates, answers = self._seen
+        return agent_explanation(agent_id, snapshot, plan, fates.get(agent_id), answers.get(agent_id))
 
     def dry_run(self, spec: JobSpec) -> DryRun | None:
         """What would become of a job if it were submitted now; None: nothing is known yet.  From any thread."""
@@ -300,8 +308,9 @@ class Scheduler:
         self._publish(snapshot, Plan(records=snapshot.records, strays=snapshot.strays))
 
     def _publish(self, snapshot: Snapshot, plan: Plan) -> None:
-        fates = dict(self._world.fates)
-        self._seen = (snapshot, plan, fates)
+        _log_all(self._world.take_news())
+        fates, answers = dict(self._world.fates), dict(self._world.answers)
+        self._seen = (snapshot, plan, fates, answers)
         self._view = show(
             snapshot,
             plan,
@@ -311,6 +320,15 @@ class Scheduler:
                 last_reports=self._world.last_reports,
                 counted=self._world.counted,
                 fates=fates,
+                answers=answers,
                 events=tuple(self._world.events),
             ),
         )
+
+
+def _log_all(notes: Iterable[Note]) -> None:
+    """What has happened, and what was decided, for who reads the log of the scheduler and not its jobs' histories."""
+    for note in notes:
+        if note.kind not in _TOLD_BY_DRIVER:
+            level = logging.WARNING if note.kind in _WARNINGS else logging.INFO
+            log.log(level, "%s%s", f"{note.job}: " if note.job else "", note.text)

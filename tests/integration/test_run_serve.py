@@ -75,7 +75,7 @@ def test_a_job_from_submission_to_its_end_over_a_restart_of_the_scheduler(
     assert "2.jsonl" in text
     assert re.search(r"numbers +running", headgate("list", "--api", api))
     assert "numbers is running for" in headgate("explain", "numbers", "--api", api)
-    assert headgate("explain", "nothing", "--api", api, code=2) == "error: there is no job nothing\n"
+    assert headgate("explain", "nothing", "--api", api, code=2) == "error: there is no job nothing; there are: numbers\n"
     assert 'headgate_job_workers_ready{job="numbers"} 2.0' in requests.get(f"{api}/metrics", timeout=10).text
 
     before = status()

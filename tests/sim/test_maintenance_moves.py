@@ -77,7 +77,7 @@ def test_nobody_leaves_for_a_window_that_is_far_off(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("spec", "in_s", "reason"),
     [
-        (job_spec(), 60.0, "1 workers of job0 cannot all leave within"),
+        (job_spec(), 60.0, "it takes 120 s until a worker of job0 can have left, and maintenance begins sooner"),
         (
             job_spec(placement=(Placement(attribute="hostname", operator=Operator.IS, value="a0.example"),)),
             HOUR,

@@ -9,8 +9,9 @@ from headgate.model.command import Command, Receipt
 from headgate.model.ids import AgentId, JobName
 from headgate.model.job import JobSpec
 from headgate.model.note import Note
-from headgate.model.record import JobState
-from headgate.model.view import JobView, ScalingView, View
+from headgate.model.operation import Hold
+from headgate.model.record import Goal, JobState
+from headgate.model.view import JobView, OperationView, ReservationView, ScalingView, ShardView, View
 from headgate.model.waiting import AgentExplanation, DryRun, Waiting
 
 
@@ -105,16 +106,23 @@ class JobSummary:
     restarts: int
     waiting: str | None
     failure: str | None
+    remark: str | None = None
+    """What else is worth knowing: a restart under way, workers that are moved, stuck shards, a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """Why a job is as it is: what it waits for, what the scaling policy decided, what went wrong, what happened."""
+    """Why a job is as it is: what it waits for, what the scaling policy decided, what went wrong, what happened.
+
+    `disaster`: why kills, scaling down and restarts wait, if they do.  `doings`: what is under way, in words.
+    """
 
     job: JobName
     state: JobState
     state_since: float
     at: float
+    disaster: str | None = None
+    doings: tuple[str, ...] = ()
     waiting: Waiting | None = None
     scaling: ScalingView | None = None
     failure: str | None = None
@@ -152,10 +160,11 @@ def summary(job: JobView) -> JobSummary:
         restarts=job.restarts,
         waiting=job.waiting.text if job.waiting else None,
         failure=job.failure,
+        remark="; ".join(doings(job)) or None,
     )
 
 
-def explanation(job: JobView, at: float) -> Explanation:
+def explanation(job: JobView, view: View) -> Explanation:
     """Everything the view knows of why."""
     problems = [f"worker {each.worker}: {each.problem}" for each in job.workers if each.problem]
     problems += [
@@ -164,17 +173,57 @@ def explanation(job: JobView, at: float) -> Explanation:
         if each.failures and each.last_failure
     ]
     problems += [f"shard {each.id}: {each.problem}" for each in job.shards if each.problem]
+    problems += [_stuck_text(each) for each in job.shards if each.stuck or each.owners_stuck]
     return Explanation(
         job=job.name,
         state=job.state,
         state_since=job.state_since,
-        at=at,
+        at=view.at,
+        disaster=view.disaster,
+        doings=tuple(doings(job)),
         waiting=job.waiting,
         scaling=job.scaling,
         failure=job.failure,
         problems=tuple(problems),
         history=job.history,
     )
+
+
+def doings(job: JobView) -> list[str]:
+    """What is under way with a job, or was asked of it: a pause, a restart, workers that move, reservations."""
+    found = []
+    if job.state is JobState.PAUSED:
+        found.append(f"it rests, its state kept, until `headgate resume {job.name}`")
+    elif job.goal is Goal.PAUSE and not job.state.over:
+        found.append("it is to rest: its workers make their last checkpoints")
+    if job.restart is not None:
+        found.append(f"a restart is under way: {job.restart.replaced} of {job.restart.workers} workers are replaced")
+    found += [f"worker {each.worker} is moved: {each.why}" for each in job.workers if each.moving_since is not None]
+    return found + [text for text in map(_reservation_text, job.reservations) if text is not None]
+
+
+def _reservation_text(kept: ReservationView) -> str | None:
+    """What is being done about a reservation; None: it is simply held."""
+    asked = ", ".join(f"{each.kind.value} {_operation_state(each)}" for each in kept.operations)
+    match kept.hold:
+        case Hold.MAKING:
+            return f"worker {kept.worker}: resources are being reserved on {kept.hostname} ({asked or 'not sent yet'})"
+        case Hold.FREEING:
+            how = asked or "when its agent is offered again"
+            return f"what worker {kept.worker} kept on {kept.hostname} is given back ({how})"
+        case Hold.HELD:
+            return f"worker {kept.worker}: on {kept.hostname}: {asked}" if asked else None
+
+
+def _operation_state(operation: OperationView) -> str:
+    return "sent" if operation.state is None else operation.state.value.removeprefix("OPERATION_").lower()
+
+
+def _stuck_text(shard: ShardView) -> str:
+    whom = "one worker" if shard.owners_stuck == 1 else f"{shard.owners_stuck} workers in a row"
+    before = f"; taken from {whom} for that" if shard.owners_stuck else ""
+    now = "has work waiting that is not done" if shard.stuck else "did not get on"
+    return f"shard {shard.id}: {now}{before}"
 
 
 def health(view: View, leadership: Leadership) -> Health:

@@ -40,6 +40,7 @@ from headgate.adapters.api_types import (
 from headgate.adapters.bundles import BundleRefused, BundleStore
 from headgate.adapters.metrics import METRICS_TYPE, metrics_text
 from headgate.core.job_file import read_job
+from headgate.core.mistakes import did_you_mean
 from headgate.errors import BadJob, HeadgateError, StaleLeader, StoreUnavailable, UnknownJob
 from headgate.model.command import Cancel, Pause, Receipt, Restart, Resume, Scale, Submit
 from headgate.model.ids import JobName
@@ -117,13 +118,14 @@ def submit_job(state: State, data: JSONBody[Submission]) -> Response[Receipt]:
 @get("/v1/jobs/{name:str}", sync_to_thread=False)
 def show_job(state: State, name: FromPath[str]) -> JobView:
     """Everything about one job."""
-    return _job(state, name)
+    return _job(_view(state), name)
 
 
 @get("/v1/jobs/{name:str}/explain", sync_to_thread=False)
 def explain_job(state: State, name: FromPath[str]) -> Explanation:
     """Why a job is as it is, and what it waits for."""
-    return explanation(_job(state, name), _view(state).at)
+    view = _view(state)
+    return explanation(_job(view, name), view)
 
 
 @post("/v1/jobs/{name:str}/scale", status_code=202, sync_to_thread=True)
@@ -238,10 +240,11 @@ def _view(state: State) -> View:
     return view
 
 
-def _job(state: State, name: FromPath[str]) -> JobView:
-    job = _view(state).find_job(name)
+def _job(view: View, name: str) -> JobView:
+    job = view.find_job(name)
     if job is None:
-        raise UnknownJob(f"there is no job {name}")
+        known = [each.name for each in view.jobs]
+        raise UnknownJob(f"there is no job {name}{did_you_mean(name, known) if known else '; none has been submitted'}")
     return job
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.live import Live
 
-from headgate.adapters.terminal_live import LiveView
+from headgate.adapters.terminal_live import LiveView, disaster_line
 from headgate.adapters.terminal_text import age_text, clock_text, count_text, rate_text
 from headgate.model.note import Note
 from headgate.model.record import JobState
@@ -90,6 +90,7 @@ class PlainLines:
         self._looks = 0
         self._figures = ""
         self._waiting = ""
+        self._disaster: str | None = None
 
     def tell(self, view: View) -> list[str]:
         """The lines a view adds."""
@@ -99,6 +100,9 @@ class PlainLines:
         ]
         self._told = frozenset(notes)
         job = view.find_job(self._job)
+        if view.disaster is not None and view.disaster != self._disaster:
+            lines.append(f"{clock_text(view.at)}  {disaster_line(view.disaster)}")
+        self._disaster = view.disaster
         if job is not None and (self._looks % _LINE_EVERY == 0 or job.state.over):
             figures = _figures(job)
             if figures != self._figures:

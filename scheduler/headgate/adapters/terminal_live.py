@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from headgate.adapters.api_types import doings
 from headgate.adapters.terminal_text import (
     NOTHING,
     age_text,
@@ -88,6 +89,9 @@ class LiveView:
             self._ticks = view.ticks
             self._backlogs.append(float(job.backlog_records or 0))
         parts: list[RenderableType] = [_figures(job, width), _curve(job, self._backlogs)]
+        if view.disaster is not None:
+            parts.append(disaster_line(view.disaster))
+        parts += [_cut(Text(each, style="yellow")) for each in doings(job)]
         parts += [line for line in (_scaling_line(job), _waiting_line(job, view.at), _failure_line(job)) if line]
         if job.workers:
             parts += [Text(), workers_table(job, view.at, width=width)]
@@ -98,6 +102,11 @@ class LiveView:
         if events:
             parts.append(events_table(events[-_EVENTS_SHOWN:]))
         return Panel(Group(*parts), title=_title(job, view.at), title_align="left", box=box.ROUNDED)
+
+
+def disaster_line(reason: str) -> Text:
+    """That so much is lost that the cluster is left in peace."""
+    return Text(f"disaster mode: {reason}; kills, scaling down and restarts wait", style="bold red")
 
 
 def workers_table(job: JobView, at: float, *, width: int = WIDTH, most: int = _WORKERS_SHOWN) -> RenderableType:
@@ -238,6 +247,8 @@ def _worker_state(worker: WorkerView, at: float) -> Text:
         return Text(f"waits {age_text(worker.backoff_until - at)}", style="red")
     if worker.stage is None:
         return Text("wanted", style="yellow")
+    if worker.moving_since is not None and worker.ready:
+        return Text("moving", style="yellow")
     if worker.ready or worker.stage.value != "running":
         return state_text(worker.stage)
     return Text("starting", style="yellow")
@@ -255,6 +266,8 @@ def _shard_state(shard: ShardView) -> Text:
         return Text("finished", style="bright_black")
     if shard.moving:
         return Text("moving", style="yellow")
+    if shard.stuck:
+        return Text("stuck", style="red")
     return state_text(shard.state) if shard.state else Text("assigned" if shard.task_id else "unowned", style="yellow")
 
 
@@ -267,7 +280,7 @@ def _checkpoint(shard: ShardView, at: float) -> str:
 
 def _shard_rank(shard: ShardView) -> tuple[bool, bool, bool, int, str]:
     return (
-        shard.problem is None,
+        shard.problem is None and not shard.stuck,
         not shard.moving and (shard.worker is not None or shard.finished),
         shard.finished,
         -(shard.backlog_records or 0),

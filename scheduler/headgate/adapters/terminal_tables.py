@@ -34,7 +34,7 @@ def jobs_table(jobs: Sequence[JobSummary], *, at: float) -> Table:
             ratio=None if name else 1,
         )
     for job in sorted(jobs, key=lambda each: (each.state.over, each.name)):
-        remark = job.failure or job.waiting or ""
+        remark = "; ".join(each for each in (job.failure or job.waiting, job.remark) if each)
         table.add_row(
             Text(job.name, style="bold"),
             state_text(job.state),

@@ -9,12 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from headgate.adapters.api_types import Explanation
-from headgate.adapters.terminal_live import events_table
+from headgate.adapters.terminal_live import disaster_line, events_table
 from headgate.adapters.terminal_text import NOTHING, age_text, state_text
 from headgate.core.units import size_text
+from headgate.model.offer import Unavailability
 from headgate.model.resources import Resources
 from headgate.model.view import AgentView
-from headgate.model.waiting import AgentExplanation, DryRun, OfferFate, Waiting
+from headgate.model.waiting import AgentExplanation, DryRun, InverseAnswer, OfferFate, Waiting
 
 _BAR_WIDTH = 20
 
@@ -25,13 +26,16 @@ def explained(found: Explanation, *, history: int | None) -> RenderableType:
     parts: list[RenderableType] = [
         Text.assemble((found.job, "bold"), " is ", state_text(found.state), f" for {since}.")
     ]
+    if found.disaster is not None:
+        parts.append(disaster_line(found.disaster))
     if found.failure:
         parts.append(Text(f"It failed: {found.failure}", style="red"))
     if found.waiting is not None:
         waited = age_text(found.at - found.waiting.since)
         parts += [Text.assemble((f"Waiting for {waited}: ", "yellow"), found.waiting.text), *_wait(found.waiting)]
-    elif not found.state.over:
+    elif not found.state.over and not found.doings:
         parts.append(Text("It waits for nothing."))
+    parts += [Text(f"{each[:1].upper()}{each[1:]}.", style="yellow") for each in found.doings]
     if found.scaling is not None:
         parts.append(Text.assemble(("Scaling: ", "bright_black"), found.scaling.verdict))
     parts += [Text(problem, style="red") for problem in found.problems]
@@ -63,6 +67,8 @@ def agents_table(agents: Sequence[AgentView], *, at: float) -> Table:
         fate = Text(_fate(agent.fate))
         if agent.avoided_until is not None and agent.avoided_until > at:
             fate = Text(f"avoided for {age_text(agent.avoided_until - at)}: tasks failed there. ", style="red") + fate
+        if agent.maintenance is not None:
+            fate = Text(f"{_maintenance(agent.maintenance, agent.answer, at)} ", style="yellow") + fate
         table.add_row(
             agent.id, agent.hostname, _amounts(agent.offered), age_text(at - agent.seen_at), str(agent.tasks), fate
         )
@@ -76,6 +82,8 @@ def agent_explained(found: AgentExplanation, *, at: float) -> RenderableType:
         Text.assemble((found.hostname, "bold"), f" ({found.agent_id}), {seen}: {_amounts(found.free)} free."),
         Text(f"Its last offers: {_fate(found.fate)}."),
     ]
+    if found.maintenance is not None:
+        parts.append(Text(_maintenance(found.maintenance, found.answer, at), style="yellow"))
     if found.in_hand:
         parts.append(Text("There are offers of it in hand.", style="yellow"))
     for verdict in found.verdicts:
@@ -111,6 +119,14 @@ def _wait(waiting: Waiting) -> list[RenderableType]:
     elif waiting.remedy:
         parts.append(Text(f"  fits if {waiting.remedy}", style="green"))
     return parts
+
+
+def _maintenance(window: Unavailability, answer: InverseAnswer | None, at: float) -> str:
+    left_s = window.start_at - at
+    when = f"maintenance in {age_text(left_s)}" if left_s > 0 else f"maintenance since {age_text(-left_s)}"
+    if answer is None:
+        return f"{when}."
+    return f"{when}, {'agreed' if answer.agree else 'not agreed'} to: {answer.reason}."
 
 
 def _fate(fate: OfferFate | None) -> str:

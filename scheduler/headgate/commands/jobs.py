@@ -52,9 +52,13 @@ def list_command(as_json: bool, client: ApiClient) -> None:
         click.echo("no jobs yet; submit one with: headgate submit job.yaml")
         return
     from headgate.adapters.terminal import console
+    from headgate.adapters.terminal_live import disaster_line
     from headgate.adapters.terminal_tables import jobs_table
 
-    console().print(jobs_table(jobs, at=client.view().at))
+    view = client.view()
+    if view.disaster is not None:
+        console().print(disaster_line(view.disaster))
+    console().print(jobs_table(jobs, at=view.at))
 
 
 @click.command("status")

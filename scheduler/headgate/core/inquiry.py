@@ -25,11 +25,11 @@ from headgate.model.job import JobSpec
 from headgate.model.plan import Place, Plan
 from headgate.model.snapshot import Snapshot
 from headgate.model.task import WorkerRecord
-from headgate.model.waiting import AgentExplanation, DryRun, DryStart, OfferFate, Verdict, Waiting
+from headgate.model.waiting import AgentExplanation, DryRun, DryStart, InverseAnswer, OfferFate, Verdict, Waiting
 
 
 def agent_explanation(
-    agent_id: AgentId, snapshot: Snapshot, plan: Plan, fate: OfferFate | None
+    agent_id: AgentId, snapshot: Snapshot, plan: Plan, fate: OfferFate | None, answer: InverseAnswer | None = None
 ) -> AgentExplanation | None:
     """What became of the agent's last offers, and what jobs that wait lack there; None: no such agent is known."""
     seen = snapshot.agents.get(agent_id)
@@ -54,6 +54,8 @@ def agent_explanation(
         in_hand=any(offer_id not in used for pool in pools for offer_id in pool.offer_ids),
         fate=fate,
         verdicts=tuple(verdicts),
+        maintenance=snapshot.windows.get(agent_id),
+        answer=answer,
     )
 
 

@@ -122,7 +122,8 @@ def _objection(ledger: Ledger, inverse: InverseOffer, scene: Scene, patience: Pa
             return f"workers of {name} keep their resources there, and come back to them"
         rounds = -(-len(group) // max(1, job.spec.upgrade.max_unavailable))
         if left_s < rounds * patience.move_s:
-            return f"{len(group)} workers of {name} cannot all leave within {max(0.0, left_s):.0f} s"
+            who = f"a worker of {name}" if len(group) == 1 else f"{len(group)} workers of {name}"
+            return f"it takes {rounds * patience.move_s:.0f} s until {who} can have left, and maintenance begins sooner"
         if not judgement(scene.want(job, [task.worker for task in group]), scene.fleet).fitting:
             return f"no other agent has room for a worker of {name}"
     return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from headgate.core.attributes import value_text
 from headgate.core.reconcile import reconciled
+from headgate.core.show_upkeep import reservations, restart_progress, why_moving
 from headgate.core.surroundings import avoided_agents
 from headgate.model.ids import AgentId, JobName, ShardId, TaskId
 from headgate.model.note import Note
@@ -21,12 +22,13 @@ from headgate.model.view import (
     JobView,
     MasterView,
     OfferCounters,
+    ReservationView,
     ShardView,
     TaskCounters,
     View,
     WorkerView,
 )
-from headgate.model.waiting import OfferFate
+from headgate.model.waiting import InverseAnswer, OfferFate
 from millstream.contract.report import AuditCounters, ShardReport
 
 LastReports = Mapping[tuple[JobName, int], Mapping[ShardId, tuple[ShardReport, float]]]
@@ -42,6 +44,7 @@ class Told:
     last_reports: LastReports = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
     fates: Mapping[AgentId, OfferFate] = field(default_factory=dict)
+    answers: Mapping[AgentId, InverseAnswer] = field(default_factory=dict)
     events: tuple[Note, ...] = ()
 
 
@@ -53,6 +56,7 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
         tasks.setdefault(task.job, []).append(task)
     running = sum(1 for task in plan.records.tasks.values() if task.stage is Stage.RUNNING)
     count = Counter(told.counted)
+    kept = reservations(plan.records)
     return View(
         at=snapshot.now,
         ticks=told.ticks,
@@ -68,15 +72,18 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
                 snapshot,
                 plan,
                 told.last_reports.get((job.name, job.submission), {}),
+                kept.get(job.name, ()),
             )
             for job in jobs
         ),
-        agents=_agents(snapshot, plan, told.fates),
+        agents=_agents(snapshot, plan, told),
         offers=OfferCounters(
             received=count["received"],
             accepted=count["accepted"],
             declined=count["declined"],
             rescinded=count["rescinded"],
+            inverse_accepted=count["inverse accepted"],
+            inverse_declined=count["inverse declined"],
         ),
         tasks=TaskCounters(
             launched=count["note launched"],
@@ -89,6 +96,8 @@ def show(snapshot: Snapshot, plan: Plan, told: Told) -> View:
         ),
         events=told.events,
         disaster=plan.records.framework.disaster.reason,
+        disaster_since=plan.records.framework.disaster.since,
+        left_behind=tuple(each for name, group in kept.items() if name not in plan.records.jobs for each in group),
     )
 
 
@@ -103,6 +112,7 @@ def _job(
     snapshot: Snapshot,
     plan: Plan,
     reports: Mapping[ShardId, tuple[ShardReport, float]],
+    kept: tuple[ReservationView, ...],
 ) -> JobView:
     records = plan.records.shards.get(job.name, ())
     shards = tuple(_shard(shard, job, plan, snapshot, reports.get(shard.id)) for shard in records)
@@ -132,6 +142,8 @@ def _job(
         moves=job.moves,
         scaling=plan.scaling.get(job.name),
         waiting=plan.waiting.get(job.name),
+        restart=restart_progress(job, tasks, plan.records),
+        reservations=kept,
         failure=job.failure,
         history=job.history,
     )
@@ -147,6 +159,7 @@ def _shard(
     owner = plan.records.tasks.get(shard.owner) if shard.owner is not None else None
     load = snapshot.loads.get(job.name, {}).get(shard.id)
     demand = plan.demands.get(job.name, {}).get(shard.id)
+    scaling = plan.scaling.get(job.name)
     view = ShardView(
         id=shard.id,
         epoch=shard.epoch,
@@ -154,6 +167,8 @@ def _shard(
         task_id=shard.owner,
         moving=shard.releasing is not None,
         finished=shard.finished,
+        stuck=scaling is not None and shard.id in scaling.stuck_shards,
+        owners_stuck=shard.stuck,
         arrivals_per_s=load.arrivals_per_s if load else None,
         cost_s=load.cost_s if load else None,
         demand_cores=demand,
@@ -167,27 +182,18 @@ def _reported(view: ShardView, reported: tuple[ShardReport, float]) -> ShardView
     report, at = reported
     # Rates of an owner that is gone are no rates any more; what it had done stays done.
     current = view.task_id is not None and report.epoch == view.epoch and not view.finished
-    return ShardView(
-        id=view.id,
-        epoch=view.epoch,
-        worker=view.worker,
-        task_id=view.task_id,
-        moving=view.moving,
-        finished=view.finished,
+    return replace(
+        view,
         state=report.state if current or view.finished else None,
         backlog_records=view.backlog_records if view.backlog_records is not None else report.backlog_records,
         lag_s=report.lag_s,
         watermark_ms=report.watermark_ms,
         records_per_s=report.records_per_s if current else 0.0,
-        arrivals_per_s=view.arrivals_per_s,
-        cost_s=view.cost_s,
-        demand_cores=view.demand_cores,
         position=report.position,
         end_position=report.end_position,
         checkpoint=report.checkpoint,
         checkpoint_at=at - report.checkpoint.age_s if report.checkpoint else None,
         restored_from=report.restored_from,
-        pause_s=view.pause_s,
         audit=report.audit,
         problem=report.problem,
     )
@@ -244,11 +250,13 @@ def _worker(task: TaskRecord, shards: Sequence[ShardId], job: JobRecord, snapsho
         failures=slot.failures,
         last_failure=slot.last_failure,
         problem=report.problem if report else None,
-        why=task.why,
+        why=task.why or why_moving(task, snapshot.windows, snapshot.now),
+        moving_since=task.moving_since,
+        reservation=task.reservation,
     )
 
 
-def _agents(snapshot: Snapshot, plan: Plan, fates: Mapping[AgentId, OfferFate]) -> tuple[AgentView, ...]:
+def _agents(snapshot: Snapshot, plan: Plan, told: Told) -> tuple[AgentView, ...]:
     tasks = Counter(task.agent_id for task in plan.records.tasks.values())
     with_gpus = {agent.agent_id for agent in plan.records.agents.values() if agent.gpus_seen_at is not None}
     troubled = [agent for _, agent in sorted(plan.records.agents.items()) if agent.failures]
@@ -269,7 +277,9 @@ def _agents(snapshot: Snapshot, plan: Plan, fates: Mapping[AgentId, OfferFate]) 
             tasks=tasks[agent.agent_id],
             failures=len(plan.records.agents[agent.agent_id].failures) if agent.agent_id in plan.records.agents else 0,
             avoided_until=avoided.get(agent.agent_id),
-            fate=fates.get(agent.agent_id),
+            fate=told.fates.get(agent.agent_id),
+            maintenance=snapshot.windows.get(agent.agent_id),
+            answer=told.answers.get(agent.agent_id),
         )
         for _, agent in sorted(snapshot.agents.items())
     )

@@ -21,7 +21,7 @@ from headgate.model.record import Records
 from headgate.model.settings import Settings
 from headgate.model.snapshot import AgentSeen, Announced, Link, RoleFlow, Sent, Snapshot
 from headgate.model.view import MasterView
-from headgate.model.waiting import OfferFate
+from headgate.model.waiting import InverseAnswer, OfferFate
 from millstream.contract.report import ShardReport
 
 EVENTS_MAX: Final = 500
@@ -49,10 +49,12 @@ class World:
         self.announced: Announced | None = None
         self.inverse_offers: dict[OfferId, InverseOffer] = {}
         self.windows: dict[AgentId, Unavailability] = {}
+        self.answers: dict[AgentId, InverseAnswer] = {}
         self.absent: set[AgentId] = set()
         self.unanswered: set[TaskId] = set()
         self.counted: Counter[str] = Counter()
         self.events: deque[Note] = deque(maxlen=EVENTS_MAX)
+        self._news: list[Note] = []
         for job in sorted(records.jobs.values(), key=lambda job: job.submission):
             self.events.extend(job.history)
         self._assignments: dict[TaskId, tuple[int, float]] = {}
@@ -111,7 +113,13 @@ class World:
     def publish(self, notes: tuple[Note, ...] | list[Note]) -> None:
         """Keep notes for the view, and count them."""
         self.events.extend(notes)
+        self._news.extend(notes)
         self.counted.update(f"note {note.kind.value}" for note in notes)
+
+    def take_news(self) -> list[Note]:
+        """The notes published since the last time it was asked."""
+        news, self._news = self._news, []
+        return news
 
     def publish_written(self) -> None:
         """Keep the notes that intake has written since the last time."""
@@ -164,9 +172,23 @@ class World:
             roles=tuple(sorted(framework.roles)), capabilities=tuple(sorted(framework.capabilities))
         )
 
-    def _answered(self, step: Answer) -> None:
-        for offer_id in step.inverse_offer_ids:
-            self.inverse_offers.pop(offer_id, None)
+    def _answered(self, step: Answer) -> list[AgentId]:
+        """Whose inverse offers these were."""
+        found = [self.inverse_offers.pop(offer_id, None) for offer_id in step.inverse_offer_ids]
+        return sorted({inverse.agent_id for inverse in found if inverse is not None})
+
+    def _performed_answer(self, step: Answer, now: float) -> None:
+        """Say so, once for each agent and answer: what is declined is asked and answered again and again."""
+        self.counted[f"inverse {'accepted' if step.agree else 'declined'}"] += len(step.inverse_offer_ids)
+        news = []
+        for agent_id in self._answered(step):
+            before = self.answers.get(agent_id)
+            if before is None or (before.agree, before.reason) != (step.agree, step.reason):
+                news.append(self.agents[agent_id].hostname if agent_id in self.agents else str(agent_id))
+            self.answers[agent_id] = InverseAnswer(at=now, agree=step.agree, reason=step.reason)
+        if news:
+            verb = "agreed" if step.agree else "not agreed"
+            self.say(now, NoteKind.MAINTENANCE, f"{verb} to give back {', '.join(news)}: {step.reason}")
 
     def performed(self, step: Step, now: float) -> None:
         """The step was sent."""
@@ -188,7 +210,7 @@ class World:
                     count, _ = self.asked_operations.get(operation_id, (0, 0.0))
                     self.asked_operations[operation_id] = (count + 1, now)
             case Answer():
-                self._answered(step)
+                self._performed_answer(step, now)
             case End():
                 self._kills[step.task_id] = now
                 if step.task_id in self.strays:
@@ -239,6 +261,8 @@ class World:
                 del self.agents[agent_id]
         for agent_id in [agent_id for agent_id in self.fates if agent_id not in self.agents]:
             del self.fates[agent_id]
+        for agent_id in self.answers.keys() - self.windows.keys():
+            del self.answers[agent_id]
         jobs = self.ledger.jobs
         for name in [name for name in self.gauges if name not in jobs or jobs[name].state.over]:
             del self.gauges[name]

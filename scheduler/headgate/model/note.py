@@ -25,6 +25,7 @@ class NoteKind(Enum):
     MOVED = "moved"
     SCALED = "scaled"
     RESERVED = "reserved"
+    MAINTENANCE = "maintenance"
     WAITING = "waiting"
     PROBLEM = "problem"
 

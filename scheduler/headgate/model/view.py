@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from headgate.model.ids import AgentId, FrameworkId, JobName, ShardId, TaskId
+from headgate.model.ids import AgentId, FrameworkId, JobName, OperationId, ReservationId, ShardId, TaskId
 from headgate.model.job import JobSpec
 from headgate.model.note import Note
-from headgate.model.offer import FaultDomain
+from headgate.model.offer import FaultDomain, Unavailability
+from headgate.model.operation import Hold, OperationKind, OperationState
 from headgate.model.record import Goal, JobState
 from headgate.model.resources import Resources
 from headgate.model.task import Stage
-from headgate.model.waiting import OfferFate, Waiting
+from headgate.model.waiting import InverseAnswer, OfferFate, Waiting
 from millstream.contract.report import AuditCounters, CheckpointReport, ShardState
 
 
@@ -24,7 +25,8 @@ class ShardView:
     """One shard: its owner, and what the owner last reported of it.
 
     `moving`: on its way from one worker to another.  `pause_s`: for how long, at most, nobody worked on it when it last
-    changed hands.  The report's fields are None until the owner has reported it.
+    changed hands.  `stuck`: it has work waiting that is not done; `owners_stuck` counts in a row the owners it was
+    taken from for that.  The report's fields are None until the owner has reported it.
     """
 
     id: ShardId
@@ -33,6 +35,8 @@ class ShardView:
     task_id: TaskId | None = None
     moving: bool = False
     finished: bool = False
+    stuck: bool = False
+    owners_stuck: int = 0
     state: ShardState | None = None
     backlog_records: int | None = None
     lag_s: float | None = None
@@ -56,7 +60,8 @@ class ShardView:
 class WorkerView:
     """One worker slot and the task that fills it, if any.
 
-    `ready`: it runs and reports.  `backoff_until` is None unless the slot waits for it.
+    `ready`: it runs and reports.  `backoff_until` is None unless the slot waits for it.  `moving_since`: it is to leave
+    its agent, once another attempt has taken its place.  `why` says why it is being ended, or moved.
     """
 
     worker: int
@@ -79,6 +84,8 @@ class WorkerView:
     last_failure: str | None = None
     problem: str | None = None
     why: str | None = None
+    moving_since: float | None = None
+    reservation: ReservationId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +105,41 @@ class ScalingView:
     hot_shard: ShardId | None = None
     stuck_shards: tuple[ShardId, ...] = ()
     """With work waiting that is not done: more workers would not help them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationView:
+    """An operation on resources whose end is not known; `state` is what Mesos said last of it."""
+
+    id: OperationId
+    kind: OperationKind
+    sent_at: float
+    state: OperationState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservationView:
+    """What a worker keeps on an agent, and what is being done about it; `since` is when `hold` was entered."""
+
+    id: ReservationId
+    job: JobName
+    worker: int
+    role: str
+    agent_id: AgentId
+    hostname: str
+    resources: Resources
+    volume_m: int
+    hold: Hold
+    since: float
+    operations: tuple[OperationView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartView:
+    """A restart that somebody asked for and that is under way: `replaced` of `workers` run anew."""
+
+    workers: int
+    replaced: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,13 +171,19 @@ class JobView:
     moves: int = 0
     scaling: ScalingView | None = None
     waiting: Waiting | None = None
+    restart: RestartView | None = None
+    reservations: tuple[ReservationView, ...] = ()
     failure: str | None = None
     history: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """An agent as last offered, and what became of that offer.  `avoided_until`: too many tasks failed there lately."""
+    """An agent as last offered, and what became of that offer.
+
+    `avoided_until`: too many tasks failed there lately.  `maintenance`: when it is to be maintained; `answer` is what
+    the wish to have it back was answered with, if operators have asked.
+    """
 
     id: AgentId
     hostname: str
@@ -148,6 +196,8 @@ class AgentView:
     failures: int = 0
     avoided_until: float | None = None
     fate: OfferFate | None = None
+    maintenance: Unavailability | None = None
+    answer: InverseAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +208,8 @@ class OfferCounters:
     accepted: int = 0
     declined: int = 0
     rescinded: int = 0
+    inverse_accepted: int = 0
+    inverse_declined: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +252,9 @@ class View:
     events: tuple[Note, ...] = ()
     disaster: str | None = None
     """Why kills, scaling down and restarts wait, while so much is lost that they do."""
+    disaster_since: float | None = None
+    left_behind: tuple[ReservationView, ...] = ()
+    """Reservations of jobs that are known no more, to be given back."""
 
     def find_job(self, name: str) -> JobView | None:
         """The job of that name."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from headgate.model.ids import AgentId, JobName, TaskId
+from headgate.model.offer import Unavailability
 from headgate.model.resources import Resources
 
 
@@ -120,6 +121,15 @@ class OfferFate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InverseAnswer:
+    """What an inverse offer was answered with, and why."""
+
+    at: float
+    agree: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What an agent, as last offered for `role`, has against one more worker of a job that waits; nothing: it fits."""
 
@@ -132,7 +142,8 @@ class Verdict:
 class AgentExplanation:
     """An agent as last offered: what was left free, what became of the offers, what jobs that wait lack there.
 
-    `in_hand`: there are offers of it that are not answered yet.
+    `in_hand`: there are offers of it that are not answered yet.  `maintenance`: when it is to be maintained; `answer`
+    is what the wish to have it back was answered with, if operators have asked.
     """
 
     agent_id: AgentId
@@ -142,6 +153,8 @@ class AgentExplanation:
     in_hand: bool = False
     fate: OfferFate | None = None
     verdicts: tuple[Verdict, ...] = ()
+    maintenance: Unavailability | None = None
+    answer: InverseAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

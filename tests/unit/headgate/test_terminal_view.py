@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 
 import pytest
 from rich.console import Console, RenderableType
@@ -25,6 +26,7 @@ from headgate.adapters.terminal_why import agent_explained, agents_table, explai
 from headgate.model.ids import AgentId, JobName, ShardId, TaskId
 from headgate.model.job import Checkpoint, JobSpec, Program
 from headgate.model.note import Note, NoteKind
+from headgate.model.offer import Unavailability
 from headgate.model.record import Goal, JobState
 from headgate.model.resources import Resources
 from headgate.model.task import Stage
@@ -33,6 +35,7 @@ from headgate.model.view import (
     JobView,
     MasterView,
     OfferCounters,
+    RestartView,
     ScalingView,
     ShardView,
     TaskCounters,
@@ -44,6 +47,7 @@ from headgate.model.waiting import (
     DryRun,
     DryStart,
     FunnelStep,
+    InverseAnswer,
     NearestFit,
     OfferFate,
     Verdict,
@@ -221,7 +225,7 @@ def test_all_jobs_one_line_each() -> None:
 
 
 def test_an_explanation_is_sentences() -> None:
-    text = drawn(explained(explanation(dataclasses.replace(JOB, history=NOTES), AT), history=12))
+    text = drawn(explained(explanation(dataclasses.replace(JOB, history=NOTES), VIEW), history=12))
     for words in (
         "delays is running for 2m 10s.",
         "Waiting for 20s: worker 2 fits on none of 2 agents",
@@ -235,14 +239,58 @@ def test_an_explanation_is_sentences() -> None:
     ):
         assert words in text, words
     assert "It waits for nothing." in drawn(
-        explained(explanation(dataclasses.replace(JOB, waiting=None), AT), history=12)
+        explained(explanation(dataclasses.replace(JOB, waiting=None), VIEW), history=12)
     )
+
+
+BUSY = dataclasses.replace(
+    JOB,
+    restart=RestartView(workers=3, replaced=1),
+    workers=(worker(0, moving_since=AT - 5, why="maintenance of agent-0 begins in 600 s"), worker(1)),
+    shards=(shard(0), shard(1, stuck=True, owners_stuck=2)),
+    waiting=None,
+)
+LOST = dataclasses.replace(VIEW, jobs=(BUSY,), disaster="9 of 10 workers were lost")
+
+
+def test_what_is_under_way_and_what_is_lost_is_seen_everywhere() -> None:
+    """In the live view, the explanation, the list and plain lines."""
+    alarm = "disaster mode: 9 of 10 workers were lost; kills, scaling down and restarts wait"
+    live, why = drawn(LiveView("delays").draw(LOST)), drawn(explained(explanation(BUSY, LOST), history=0), width=140)
+    for text in (live, why):
+        assert alarm in text
+        assert "restart is under way: 1 of 3 workers are replaced" in text
+        assert "orker 0 is moved: maintenance of agent-0 begins in 600 s" in text
+    assert re.search(r"flights-01 +0 +3 +stuck", live)
+    assert re.search(r"0 +moving +agent-0", live)
+    assert "shard flights-01: has work waiting that is not done; taken from 2 workers in a row for that" in why
+    assert "It waits for nothing." not in why
+    assert "1 of 3 workers are replaced" in drawn(jobs_table([summary(BUSY)], at=AT), width=160)
+    told = PlainLines("delays")
+    assert [alarm in line for line in told.tell(LOST)].count(True) == 1
+    assert not any(alarm in line for line in told.tell(LOST))
+
+
+def test_an_agent_that_is_to_be_maintained_says_when_and_what_we_answered() -> None:
+    answer = InverseAnswer(at=AT, agree=False, reason="no other agent has room for a worker of delays")
+    window = Unavailability(start_at=AT + 600)
+    agent = AgentView(
+        id=AgentId("a"), hostname="host-a", offered=Resources(), seen_at=AT, maintenance=window, answer=answer
+    )
+    found = AgentExplanation(
+        agent_id=AgentId("a"), hostname="host-a", seen_at=AT, free=Resources(), maintenance=window, answer=answer
+    )
+    words = "maintenance in 10m, not agreed to: no other agent has room for a worker of delays."
+    assert words in drawn(agents_table([agent], at=AT), width=200)
+    assert words in drawn(agent_explained(found, at=AT), width=200)
+    begun = dataclasses.replace(found, maintenance=Unavailability(start_at=AT - 60), answer=None)
+    assert "maintenance since 1m.\n" in re.sub(" +\n", "\n", drawn(agent_explained(begun, at=AT)))
 
 
 def test_all_of_the_history_or_the_newest_of_it() -> None:
     job = dataclasses.replace(JOB, history=NOTES)
-    assert "thing 0" not in drawn(explained(explanation(job, AT), history=1))
-    assert "thing 0" in drawn(explained(explanation(job, AT), history=None))
+    assert "thing 0" not in drawn(explained(explanation(job, VIEW), history=1))
+    assert "thing 0" in drawn(explained(explanation(job, VIEW), history=None))
 
 
 def test_a_dry_run_says_where_and_why_not() -> None:
