@@ -67,7 +67,7 @@ class Keyed:
 
     @property
     def watermark(self) -> datetime | None:
-        """How far event time was before this batch (without a time zone, UTC)."""
+        """How far event time is, this row included (UTC, no time zone); in a second stage, as before this batch."""
         return None if self._work.at_us is None else to_datetime(self._work.at_us)
 
     def emit(self, **row: Any) -> None:

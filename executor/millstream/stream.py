@@ -419,8 +419,8 @@ class Stream:
 
         `schema` are the columns of the rows given with `keyed.emit`, which go on; `outputs` those of
         `keyed.emit_to(name, …)`, which `.output(name, sink)` writes.  `on_timer(timer, keyed)` is called for timers
-        that come due; when the source ends all of them do, once.  A key's state is forgotten when it was not changed
-        for `ttl` of event time.
+        that come due; when the source ends all of them do, once.  A key's state is forgotten when nobody
+        looked at it for `ttl` of event time.
 
         This is Python row by row, some hundred thousand a second: for what expressions and windows cannot say.
         """

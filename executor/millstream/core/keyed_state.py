@@ -9,7 +9,7 @@ below it, or is dropped and has never been.
 
 from __future__ import annotations
 
-import heapq
+import bisect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ import polars as pl
 
 VALUES_ROLE: Final = "keyed"
 TIMERS_ROLE: Final = "timers"
-_TEXT, _TOUCHED, _KIND, _NAME, _AT = "__state", "__touched", "__kind", "__name", "__at"
+_TEXT, _USED, _KIND, _NAME, _AT = "__state", "__used", "__kind", "__name", "__at"
 
 Key = tuple[Any, ...]
 """The values of the key columns, in order."""
@@ -34,44 +34,76 @@ class TimerKind(Enum):
 
 
 TimerId = tuple[TimerKind, Key, str]
+Due = tuple[int, str, str, Key, TimerKind]
+"""(at, key as text, name, key, kind) of a timer: the first three are its place in the order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of a key: JSON, and the watermark when that was last changed."""
+    """What is kept of a key: JSON, and the watermark when it was last looked at."""
 
     text: str
-    touched_us: int | None
+    used_us: int | None
 
 
 @dataclass(slots=True)
 class Transaction:
-    """Changes that may be dropped.  `below` is what they are changes of."""
+    """Changes that may be dropped.  `below` is what they are changes of; `at_us` the watermark now."""
 
     below: KeyedState | Transaction
     at_us: int | None
     working: dict[Key, dict[str, Any]] = field(default_factory=dict)
-    changed: dict[Key, str | None] = field(default_factory=dict)
+    used_us: dict[Key, int | None] = field(default_factory=dict)
+    changed: dict[Key, Kept | None] = field(default_factory=dict)
     timers: dict[TimerId, int | None] = field(default_factory=dict)
+    fresh: list[Due] = field(default_factory=list)
+    """Timers set since somebody last emptied it."""
 
     def over(self) -> Transaction:
         """A transaction over this one."""
         return Transaction(self, self.at_us)
 
     def state_of(self, key: Key) -> dict[str, Any]:
-        """The key's state, to be changed in place; empty if there is none."""
-        if key not in self.working:
-            text = self.text_of(key)
-            self.working[key] = {} if text is None else json.loads(text)
+        """The key's state, to be changed in place; empty if there is none, or its time is over."""
+        if key in self.working:
+            over = self.is_over(self.used_us[key], self.at_us)
+        else:
+            kept = self.kept(key)
+            over = kept is None or self.is_over(kept.used_us, self.at_us)
+            self.working[key] = {} if kept is None or over else json.loads(kept.text)
+        if over:
+            self.working[key].clear()
+        self.used_us[key] = self.at_us
         return self.working[key]
 
     def set_timer(self, kind: TimerKind, key: Key, name: str, at_us: int | None) -> None:
         """Set a timer, in place of one of that name; None: there is to be none."""
         self.timers[kind, key, name] = at_us
+        if at_us is not None:
+            self.fresh.append((at_us, repr(key), name, key, kind))
 
-    def text_of(self, key: Key) -> str | None:
-        """What is kept of a key as of here, as JSON."""
-        return self.changed[key] if key in self.changed else self.below.text_of(key)
+    def timer(self, kind: TimerKind, key: Key, name: str) -> int | None:
+        """When a timer is due as of here; None: it is not set."""
+        timer = kind, key, name
+        return self.timers[timer] if timer in self.timers else self.below.timer(kind, key, name)
+
+    def due(self, kind: TimerKind, until_us: int) -> list[Due]:
+        """The timers that are due as of here, in order of time and key."""
+        found = [each for each in self.below.due(kind, until_us) if (kind, each[3], each[2]) not in self.timers]
+        found += [
+            (at_us, repr(key), name, key, kind)
+            for (of, key, name), at_us in self.timers.items()
+            if of is kind and at_us is not None and at_us <= until_us
+        ]
+        return sorted(found, key=lambda each: each[:3])
+
+    def kept(self, key: Key) -> Kept | None:
+        """What is kept of a key as of here."""
+        return self.changed[key] if key in self.changed else self.below.kept(key)
+
+    def is_over(self, used_us: int | None, at_us: int | None) -> bool:
+        """Whether what was last looked at then is forgotten at `at_us`."""
+        return self.below.is_over(used_us, at_us)
 
     def settle(self) -> None:
         """Become part of the transaction below.
@@ -82,24 +114,23 @@ class Transaction:
         assert isinstance(self.below, Transaction)
         for key, value in self.working.items():
             text = json.dumps(value, separators=(",", ":"), allow_nan=False) if value else None
-            if text != self.text_of(key):
-                self.changed[key] = text
+            self.changed[key] = None if text is None else Kept(text, self.used_us[key])
         self.below.changed.update(self.changed)
         self.below.timers.update(self.timers)
         self.below.working.clear()
+        self.below.at_us = self.at_us
 
 
 class KeyedState:
     """One shard's state and timers.  For one thread."""
 
     def __init__(self, keys: Mapping[str, pl.DataType], *, ttl_us: int | None) -> None:
-        """`keys` are the key columns with their types; what was not changed for `ttl_us` of event time is forgotten."""
+        """`keys` are the key columns and types; what nobody looks at for `ttl_us` of event time is forgotten."""
         self._keys = dict(keys)
         self._ttl_us = ttl_us
         self._values: dict[Key, Kept] = {}
         self._timers: dict[TimerId, int] = {}
-        self._due: dict[TimerKind, list[tuple[int, str, str, Key]]] = {kind: [] for kind in TimerKind}
-        self._watermark_us: int | None = None
+        self._due: dict[TimerKind, list[Due]] = {kind: [] for kind in TimerKind}
 
     @property
     def rows(self) -> int:
@@ -108,47 +139,47 @@ class KeyedState:
 
     def begin(self, watermark_us: int | None) -> Transaction:
         """A transaction over the state, as of a watermark."""
-        self._watermark_us = watermark_us
         return Transaction(self, watermark_us)
 
-    def text_of(self, key: Key) -> str | None:
-        """What is kept of a key, as JSON, unless its time is over."""
-        kept = self._values.get(key)
-        return None if kept is None or self._is_over(kept) else kept.text
+    def kept(self, key: Key) -> Kept | None:
+        """What is kept of a key."""
+        return self._values.get(key)
 
-    def adopt(self, done: Transaction, watermark_us: int | None) -> None:
-        """Make the changes of a transaction the state's, as of the watermark behind its batch."""
-        for key, text in done.changed.items():
-            if text is None:
+    def is_over(self, used_us: int | None, at_us: int | None) -> bool:
+        """Whether what was last looked at then is forgotten at `at_us`."""
+        if self._ttl_us is None or used_us is None or at_us is None:
+            return False
+        return used_us + self._ttl_us <= at_us
+
+    def adopt(self, done: Transaction) -> None:
+        """Make the changes of a transaction the state's."""
+        for key, kept in done.changed.items():
+            if kept is None:
                 self._values.pop(key, None)
             else:
-                self._values[key] = Kept(text, watermark_us)
+                self._values[key] = kept
         for (kind, key, name), at_us in done.timers.items():
-            if at_us is None:
-                self._timers.pop((kind, key, name), None)
-            else:
+            self._unset(kind, key, name)
+            if at_us is not None:
                 self._set(kind, key, name, at_us)
 
-    def take_due(self, kind: TimerKind, until_us: int) -> list[tuple[int, Key, str]]:
-        """The timers (at, key, name) that are due, in order of time and key; they are set no more."""
-        found = []
+    def timer(self, kind: TimerKind, key: Key, name: str) -> int | None:
+        """When a timer is due; None: it is not set."""
+        return self._timers.get((kind, key, name))
+
+    def due(self, kind: TimerKind, until_us: int) -> list[Due]:
+        """The timers that are due, in order of time and key."""
         waiting = self._due[kind]
-        while waiting and waiting[0][0] <= until_us:
-            at_us, _, name, key = heapq.heappop(waiting)
-            if self._timers.get((kind, key, name)) == at_us:
-                del self._timers[kind, key, name]
-                found.append((at_us, key, name))
-        return found
+        return waiting[: bisect.bisect_right(waiting, until_us, key=_at)]
 
     def save(self, watermark_us: int | None) -> dict[str, pl.DataFrame]:
         """State and timers as frames, by role; what is over is left out, and forgotten."""
-        self._watermark_us = watermark_us
-        self._values = {key: kept for key, kept in self._values.items() if not self._is_over(kept)}
+        self._values = {key: kept for key, kept in self._values.items() if not self.is_over(kept.used_us, watermark_us)}
         values = self._frame(
             self._values,
             {
                 _TEXT: [kept.text for kept in self._values.values()],
-                _TOUCHED: pl.Series([kept.touched_us for kept in self._values.values()], dtype=pl.Int64),
+                _USED: pl.Series([kept.used_us for kept in self._values.values()], dtype=pl.Int64),
             },
         )
         timers = self._frame(
@@ -164,8 +195,8 @@ class KeyedState:
     def load(self, frames: Mapping[str, pl.DataFrame]) -> None:
         """Go on from what `save` gave."""
         if VALUES_ROLE in frames:
-            for *key, text, touched_us in frames[VALUES_ROLE].iter_rows():
-                self._values[tuple(key)] = Kept(text, touched_us)
+            for *key, text, used_us in frames[VALUES_ROLE].iter_rows():
+                self._values[tuple(key)] = Kept(text, used_us)
         if TIMERS_ROLE in frames:
             for *key, kind, name, at_us in frames[TIMERS_ROLE].iter_rows():
                 self._set(TimerKind(kind), tuple(key), name, at_us)
@@ -174,12 +205,12 @@ class KeyedState:
 
     def _set(self, kind: TimerKind, key: Key, name: str, at_us: int) -> None:
         self._timers[kind, key, name] = at_us
-        heapq.heappush(self._due[kind], (at_us, repr(key), name, key))
+        bisect.insort(self._due[kind], (at_us, repr(key), name, key, kind), key=_place)
 
-    def _is_over(self, kept: Kept) -> bool:
-        if self._ttl_us is None or kept.touched_us is None or self._watermark_us is None:
-            return False
-        return kept.touched_us + self._ttl_us <= self._watermark_us
+    def _unset(self, kind: TimerKind, key: Key, name: str) -> None:
+        at_us = self._timers.pop((kind, key, name), None)
+        if at_us is not None:
+            del self._due[kind][bisect.bisect_left(self._due[kind], (at_us, repr(key), name), key=_place)]
 
     def _frame(self, keys: Iterable[Key], more: Mapping[str, object]) -> pl.DataFrame:
         columns = list(zip(*keys, strict=True)) or [()] * len(self._keys)
@@ -188,3 +219,11 @@ class KeyedState:
             for (name, dtype), values in zip(self._keys.items(), columns, strict=True)
         }
         return pl.DataFrame({**named, **more})
+
+
+def _at(due: Due) -> int:
+    return due[0]
+
+
+def _place(due: Due) -> tuple[int, str, str]:
+    return due[:3]

@@ -178,7 +178,7 @@ class ShardFlow:
         if self._passed_on_until is not None and end >= self._passed_on_until:
             self._passed_on_until = None
         if self._keyed is not None:
-            self._keyed.adopt(self.watermark_us)
+            self._keyed.adopt()
         touched = pl.concat(partials) if len(partials) > 1 else partials[0] if partials else None
         self._show_closed(before_us, touched)
         self._fire_event_timers(now)
@@ -246,7 +246,7 @@ class ShardFlow:
         if self._keyed is None or done.rows is None:
             return done
         with collected() as amounts:
-            writes = self._keyed.run(done.rows, self._pipeline.after_state)
+            writes = self._keyed.run(done.rows, done.row_watermarks, self._pipeline.after_state)
         return replace(done, writes=[*done.writes, *writes], amounts=added(done.amounts, amounts))
 
     def _whole(self, batch: Batch) -> Isolated:
@@ -288,12 +288,12 @@ class ShardFlow:
         assert self._keyed is not None
         try:
             with collected() as amounts:
-                fired = list(self._keyed.fire(kind, until_us, self.watermark_us, now, self._pipeline.after_state))
+                fired, writes = self._keyed.fire(kind, until_us, self.watermark_us, now, self._pipeline.after_state)
         except StepFailed as problem:
             raise self._failed(problem, attempt=1) from problem
         if fired:
             self.changed = True
-            self._write([write for writes in fired for write in writes], amounts)
+            self._write(writes, amounts)
 
     def _give(self, results: Callable[[WindowState], pl.DataFrame]) -> None:
         """Send results of windows down the rest of the program."""

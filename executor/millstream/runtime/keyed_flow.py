@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
 from millstream.accumulators import Accumulator, Amounts
-from millstream.contract.checkpoint import END_OF_TIME_US
-from millstream.core.keyed_state import Key, KeyedState, TimerKind, Transaction
+from millstream.core.keyed_state import KeyedState, TimerKind, Transaction
 from millstream.keyed import MAIN
 from millstream.runtime.keyed_run import KeyedRun, Outputs
 from millstream.runtime.pipeline import StepFailed
@@ -18,8 +16,6 @@ from millstream.steps import KeyedProcess, WriteTo
 Writes = Sequence[tuple[str, pl.DataFrame]]
 GoOn = Callable[[pl.DataFrame], tuple[Writes, Amounts]]
 """The rest of the program on rows of the main output."""
-
-_ROUNDS_MAX = 1000
 
 
 class KeyedFlow:
@@ -42,50 +38,42 @@ class KeyedFlow:
         """A batch begins."""
         self._work, self._now = self._state.begin(watermark_us), now
 
-    def run(self, rows: pl.DataFrame, go_on: GoOn) -> Writes:
+    def run(self, rows: pl.DataFrame, watermarks: Sequence[int | None] | None, go_on: GoOn) -> Writes:
         """What a piece of the batch gives; what it changes counts for the pieces after it.
 
         Raises:
             StepFailed: the program raised; the piece has changed nothing.
         """
         assert self._work is not None
-        return self._settled(self._work, lambda work: self._run.rows(rows, work, self._now), go_on)
+        work = self._work.over()
+        return self._settled(work, lambda: self._run.rows(rows, watermarks, work, self._now), go_on)
 
-    def adopt(self, watermark_us: int | None) -> None:
-        """The batch is taken in, up to a watermark: what it changed is the state now."""
+    def adopt(self) -> None:
+        """The batch is taken in: what it changed is the state now."""
         if self._work is not None:
-            self._state.adopt(self._work, watermark_us)
+            self._state.adopt(self._work)
             self._work = None
 
     def fire(
         self, kind: TimerKind, until_us: int, watermark_us: int | None, now: float, go_on: GoOn
-    ) -> Iterator[Writes]:
-        """What the timers give that are due, and those that these set, if they are due as well.
-
-        At the end of the source all timers are due, but not those that they set: a timer that sets itself again would
-        never end.
+    ) -> tuple[int, Writes]:
+        """(how many timers were due, what they give).
 
         Raises:
-            StepFailed: the program raised; the state is not whole any more.
+            StepFailed: the program raised; nothing has changed.
         """
-        earliest_us, rounds_without_progress = None, 0
-        while due := self._state.take_due(kind, until_us):
-            if earliest_us is not None and due[0][0] <= earliest_us:
-                rounds_without_progress += 1
-                if rounds_without_progress >= _ROUNDS_MAX:
-                    problem = RuntimeError(
-                        f'timer "{due[0][2]}" sets timers that are due, {_ROUNDS_MAX} times in a row'
-                    )
-                    raise StepFailed(self._step, problem)
-            else:
-                rounds_without_progress = 0
-            earliest_us = due[0][0]
-            self.begin(watermark_us, now)
-            assert self._work is not None
-            yield self._settled(self._work, functools.partial(self._timers, due, kind), go_on)
-            self.adopt(watermark_us)
-            if until_us == END_OF_TIME_US:
-                return
+        self.begin(watermark_us, now)
+        assert self._work is not None
+        work, fired = self._work.over(), 0
+
+        def timers() -> Outputs:
+            nonlocal fired
+            fired, outputs = self._run.timers(kind, until_us, work, now)
+            return outputs
+
+        writes = self._settled(work, timers, go_on)
+        self.adopt()
+        return fired, writes
 
     def save(self, watermark_us: int | None) -> dict[str, pl.DataFrame]:
         """The state by role."""
@@ -95,13 +83,10 @@ class KeyedFlow:
         """Go on from what `save` gave."""
         self._state.load(frames)
 
-    def _timers(self, due: Sequence[tuple[int, Key, str]], kind: TimerKind, work: Transaction) -> Outputs:
-        return self._run.timers(due, kind, work, self._now)
-
-    def _settled(self, below: Transaction, function: Callable[[Transaction], Outputs], go_on: GoOn) -> Writes:
-        work = below.over()
+    def _settled(self, work: Transaction, function: Callable[[], Outputs], go_on: GoOn) -> Writes:
+        """The rows that a function gives, sent down the program; then what it changed counts."""
         try:
-            outputs = function(work)
+            outputs = function()
         except Exception as problem:
             raise StepFailed(self._step, problem) from problem
         writes, amounts = go_on(outputs[MAIN])

@@ -59,13 +59,15 @@ class Processed:
     """What a batch came to.  `writes` are rows by name of output; `undated` are rows of the batch without event time,
     `unanswered` those that a service gave no answer to, with the reason.
 
-    `partial` is for windows; `rows` is what reached a keyed process, or the end of a stage.  `greatest_us` is the
+    `partial` is for windows; `rows` is what reached a keyed process, or the end of a stage, and for the former
+    `row_watermarks` where each row takes event time to.  `greatest_us` is the
     greatest event time in it, `watermark_us` the watermark behind it.
     """
 
     writes: Sequence[tuple[str, pl.DataFrame]]
     partial: pl.DataFrame | None = None
     rows: pl.DataFrame | None = None
+    row_watermarks: Sequence[int | None] | None = None
     late_rows: int = 0
     undated: Sequence[int] = ()
     unanswered: Mapping[int, str] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Pipeline:
     def __init__(self, plan: Plan, state: WindowState | None) -> None:
         self._time = plan.time
         self._windowed = plan.windowed
+        self._is_keyed = plan.keyed is not None
         self._late = plan.late
         self._until_time = plan.rows_until_time()
         self._until_state = plan.rows_until_state()
@@ -144,13 +147,15 @@ class Pipeline:
             greatest = times.max()
             assert greatest is None or isinstance(greatest, int)
             after_us = _later(watermark_us, greatest, self._time.out_of_orderness_us)
-            if follow:
+            if follow or self._is_keyed:
+                keep = [_ROW, _WATERMARK] if follow else [_WATERMARK]
                 rows = rows.with_columns(_running(times, watermark_us, self._time.out_of_orderness_us))
             rows = self._run(rows, self._until_state, keep, writes, unanswered)
             if self._windowed is None or self._state is None:
                 return Processed(
                     writes=writes,
                     rows=rows.drop(keep),
+                    row_watermarks=rows[_WATERMARK].to_list() if self._is_keyed else None,
                     unanswered=unanswered,
                     watermark_us=after_us,
                     greatest_us=greatest,

@@ -116,7 +116,7 @@ def test_clock_timers_follow_the_clock_alone() -> None:
     ]
 
 
-def test_state_is_forgotten_when_it_was_not_written_for_its_time() -> None:
+def test_state_is_forgotten_when_nobody_looked_at_it_for_its_time() -> None:
     stream = to_rows(payments().key_by("card", partitioned=True).process(spend, schema=ALARM, ttl="1m"))
     items = [row("a", 0, 90), row("b", 30, 90), row("x", 80, 0), row("a", 81, 90), row("b", 82, 90)]
     for every in (1, 5):
@@ -270,3 +270,40 @@ def test_any_batches_any_aborts_and_any_shards_give_the_same(
     for card in ("a", "b", None):
         assert [each for each in found if each[0] == card] == [each for each in wanted if each[0] == card]
     assert len(found) == len(wanted)
+
+
+@given(
+    rows=st.lists(st.tuples(st.sampled_from(("a", "b", "c")), st.integers(0, 8), st.integers(-3, 9)), max_size=25),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    aborts=st.lists(st.integers(0, 25), max_size=3),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_timers_and_forgetting_do_not_depend_on_how_rows_were_batched(
+    rows: list[tuple[str, int, int]], sizes: list[int], aborts: list[int]
+) -> None:
+    def on_row(row: dict[str, Any], keyed: Keyed) -> None:
+        keyed.state["n"] = keyed.state.get("n", 0) + 1
+        keyed.emit(card=row["card"], spent=keyed.state["n"])
+        if row["amount"] < 0:
+            keyed.cancel("t")
+        else:
+            keyed.timer("t", at=row["at"] + timedelta(seconds=row["amount"]))
+
+    def on_timer(timer: Timer, keyed: Keyed) -> None:
+        keyed.emit(card=f"timer of {keyed.key['card']} {timer.at}", spent=keyed.state.get("n"))
+        if keyed.state.get("n", 0) > 3:
+            keyed.state.clear()
+            keyed.timer("t", at=timer.at + timedelta(seconds=3))
+
+    clock, records = 0, []
+    for card, pause, amount in rows:
+        clock += pause
+        records.append(row(card, clock - amount % 3, amount))
+    stream = payments(out_of_orderness="2s").key_by("card", partitioned=True)
+    program = to_rows(stream.process(on_row, on_timer=on_timer, schema=ALARM, ttl="20s"))
+    one_by_one = testing.run(program, records, batch_size=1).rows
+    for size in sizes:
+        items: list[Any] = list(records)
+        for place in aborts:
+            items.insert(place % (len(items) + 1), testing.ABORT)
+        assert testing.run(program, items, batch_size=size, checkpoint_every=2).rows.equals(one_by_one)
