@@ -5,45 +5,42 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import socket
 import threading
 from concurrent.futures import TimeoutError as NotInTime
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Final
-from urllib.parse import urlsplit
 
 from headgate.adapters.api_server import Address, ApiServer
 from headgate.adapters.api_types import Leadership
 from headgate.adapters.bundles import Bundle, BundleStore
 from headgate.adapters.clock import SystemClock
 from headgate.adapters.http_api import api_application
-from headgate.adapters.mesos_access import Doors, access_through, find_masters
+from headgate.adapters.mesos_access import access_through, find_masters
 from headgate.adapters.pymesos_master import PymesosMaster, load_pymesos, require_what_pymesos_can
 from headgate.adapters.stores import open_archive
 from headgate.engines.millstream import NAME as MILLSTREAM
 from headgate.engines.millstream import MillstreamEngine
-from headgate.errors import BadOption, StaleLeader, StartFailed, StoreUnavailable
+from headgate.errors import StaleLeader, StartFailed, StoreUnavailable
 from headgate.leader import Leader, Office
 from headgate.loop import Scheduler
-from headgate.model.call import Framework
 from headgate.model.command import Command, Receipt, Submit
-from headgate.model.ids import AgentId, FrameworkId
+from headgate.model.ids import AgentId
 from headgate.model.job import JobSpec
 from headgate.model.settings import Settings
 from headgate.model.view import MasterView, View
 from headgate.model.waiting import AgentExplanation, DryRun
 from headgate.ports import Clock, Lead
+from headgate.service_options import Options, own_names, require_token_beyond_loopback
 
 log = logging.getLogger(__name__)
 
-DEFAULT_LISTEN: Final = Address(host="127.0.0.1", port=10480)
 _RECEIPT_S: Final = 30.0
 _VIEW_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.01
@@ -54,36 +51,6 @@ _PAUSE_S: Final = 1.0
 """Between two terms, so that a fault which ends each does not fill the log."""
 _BUNDLE_UNUSED_S: Final = 3600.0
 """A bundle comes before the job that uses it."""
-TRIAL_S: Final = 600.0
-"""For so long a master keeps a framework that it has just registered, until it is told that the id is saved."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What an operator says when starting a scheduler.
-
-    `master` is `host:port,…`, `http(s)://…` or `zk://…/mesos`; `store` is `zk://…/headgate`, `sqlite:PATH`, `memory`,
-    or None for SQLite in `data_dir`.  `zk_auth` is `user:password` for the store's ZooKeeper, `zk_session_s` the time
-    after which its servers give us up.  `data_dir` also keeps bundles, and checkpoints of jobs that name no store of
-    their own.  `advertise` is the URL under which agents fetch bundles, and other schedulers reach the API; None: that
-    of `listen`.  `token` is what the API asks for.  `doors` is how we are let in at the masters.
-    With `pymesos` that library speaks to them, in place of our own driver.  `forget_framework` is the id of a framework
-    that is no more, to start anew.
-    """
-
-    master: str
-    data_dir: Path
-    framework: Framework
-    store: str | None = None
-    zk_auth: str | None = field(default=None, repr=False)
-    zk_session_s: float = 10.0
-    listen: Address = DEFAULT_LISTEN
-    advertise: str | None = None
-    token: str | None = None
-    doors: Doors = field(default_factory=Doors)
-    worker_python: str = "python3"
-    pymesos: bool = False
-    forget_framework: FrameworkId | None = None
 
 
 class Service:
@@ -122,7 +89,7 @@ class Service:
             )
             undo.callback(self._archive.close)
             self.bundles: Final = BundleStore(data_dir / "bundles", self._archive.bundles)
-            application = api_application(self, self.bundles, token=options.token, hosts=_own_names(options))
+            application = api_application(self, self.bundles, token=options.token, hosts=own_names(options))
             self._api: Final = ApiServer(application, options.listen)
             undo.callback(self._api.stop)
             self.url: Final = (options.advertise or _reachable(self._api.address)).rstrip("/")
@@ -136,6 +103,8 @@ class Service:
             settings=Settings(
                 framework=replace(options.framework, webui_url=self.url),
                 bundles_url=f"{self.url}/v1/bundles",
+                gpus=options.gpus,
+                disaster=options.disaster,
                 forget_framework=options.forget_framework,
             ),
             masters=lambda: find_masters(options.master, tls=options.doors.tls),
@@ -346,43 +315,11 @@ class Service:
             raise self._failure
 
 
-def require_token_beyond_loopback(options: Options) -> None:
-    """Whoever reaches the API can run programs on the cluster.
-
-    Raises:
-        StartFailed: others can reach it, and no token is set.
-    """
-    if options.token is None and not options.listen.loopback:
-        raise BadOption(
-            f"--listen {options.listen} lets others reach the API, and whoever reaches it can run programs on the "
-            "cluster: set --api-token-file, or listen at 127.0.0.1"
-        )
-
-
-def default_framework(*, role: str = "*", user: str | None = None) -> Framework:
-    """What we say of ourselves when nobody says otherwise; tasks run as the user of this process.
-
-    Raises:
-        StartFailed: this process runs as a user without a name, as in many containers, and no other is given.
-    """
-    try:
-        user = user or getpass.getuser()
-        return Framework(user=user, roles=(role,), hostname=socket.gethostname(), trial_s=TRIAL_S)
-    except (KeyError, OSError) as problem:
-        text = f"the user {os.getuid()} of this process has no name, so workers cannot run as it on the agents"
-        raise StartFailed(f"{text}: set --user or HEADGATE_USER") from problem
-
-
 def _make_folder(data_dir: Path) -> None:
     try:
         (data_dir / "bundles").mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise StartFailed(f"cannot keep state in {data_dir}: {problem.strerror}; set --data-dir") from problem
-
-
-def _own_names(options: Options) -> frozenset[str]:
-    advertised = urlsplit(options.advertise).hostname if options.advertise else None
-    return frozenset(name.lower() for name in (options.listen.host, advertised) if name)
 
 
 def _reachable(address: Address) -> str:

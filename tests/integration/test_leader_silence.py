@@ -18,11 +18,11 @@ from headgate.adapters.mesos_detection import listed_masters
 from headgate.engines.millstream import NAME, MillstreamEngine
 from headgate.errors import FrameworkRefused, StaleLeader
 from headgate.leader import Leader, Office
-from headgate.main import default_framework
 from headgate.model.command import Cancel, Submit
 from headgate.model.ids import JobName
 from headgate.model.job import JobSpec, Program
 from headgate.model.settings import Settings
+from headgate.service_options import default_framework
 from headgate.simulator.embedded import AgentSpec, EmbeddedCluster
 
 pytestmark = pytest.mark.integration

@@ -82,8 +82,8 @@ def _examine(given: dict[str, Any]) -> Iterator[Finding]:
     from headgate.adapters.checkup_store import examine_store
     from headgate.adapters.clock import SystemClock
     from headgate.adapters.mesos_access import access_through, find_masters
-    from headgate.main import default_framework
     from headgate.model.finding import Check, unknown
+    from headgate.service_options import default_framework
 
     doors, clock = given["doors"], SystemClock()
     framework = default_framework(role=given["role"], user=given["user"])

@@ -29,13 +29,14 @@ from headgate.adapters.terminal import follow_job
 from headgate.adapters.terminal_text import count_text, dead_letters_text
 from headgate.commands.exits import ExitCode
 from headgate.errors import BadJob, StartFailed, StoreDamaged, UnknownJob
-from headgate.main import Options, Service, default_framework
+from headgate.main import Service
 from headgate.model.call import ContainerType
 from headgate.model.command import Cancel
 from headgate.model.job import JobSpec
 from headgate.model.record import FrameworkRecord, Goal, JobState, Records
 from headgate.model.stored import encoded, loaded
 from headgate.model.view import JobView, View
+from headgate.service_options import Options, default_framework
 from headgate.simulator.embedded import AgentSpec, EmbeddedCluster
 
 _LOOK_EVERY_S: Final = 0.1

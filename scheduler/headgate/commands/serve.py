@@ -166,8 +166,8 @@ def _options(given: dict[str, Any]) -> Any:
 
     from headgate.adapters.api_server import read_address
     from headgate.core.units import find_seconds
-    from headgate.main import Options, default_framework
     from headgate.model.ids import FrameworkId
+    from headgate.service_options import Options, default_framework
 
     def seconds(option: str) -> float:
         text = given[option.lstrip("-").replace("-", "_")]

@@ -26,10 +26,11 @@ from headgate.demo.drama import Figures, Script, script
 from headgate.demo.flights import flights
 from headgate.demo.oracle import Comparison, compared
 from headgate.errors import StartFailed
-from headgate.main import Options, Service, default_framework
+from headgate.main import Service
 from headgate.model.job import JobSpec
 from headgate.model.record import JobState
 from headgate.model.view import JobView, View
+from headgate.service_options import Options, default_framework
 from headgate.simulator.embedded import AgentSpec, EmbeddedCluster
 
 AGENTS = (

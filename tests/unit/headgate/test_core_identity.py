@@ -14,13 +14,13 @@ from headgate.adapters.mesos_codec import encode_subscribe
 from headgate.core.identity import without_framework
 from headgate.errors import FrameworkRefused, StaleLeader, UnknownJob
 from headgate.loop import Scheduler
-from headgate.main import default_framework
 from headgate.model.call import Accept, Call, Framework, Reconcile, UpdateFramework
 from headgate.model.event import AgentLost, Refused, Subscribed
 from headgate.model.ids import AgentId, FrameworkId, JobName, TaskId
 from headgate.model.record import FrameworkRecord, Records
 from headgate.model.settings import Settings
 from headgate.model.stored import loaded
+from headgate.service_options import default_framework
 
 DAY_S = 86400.0
 

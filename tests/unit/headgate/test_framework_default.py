@@ -5,7 +5,7 @@ import getpass
 import pytest
 
 from headgate.errors import StartFailed
-from headgate.main import default_framework
+from headgate.service_options import default_framework
 
 
 @pytest.mark.parametrize("problem", [KeyError("getpwuid(): uid not found: 1000"), OSError("No username set")])
