@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from headgate.core.feasible import vetoes
 from headgate.core.ledger import Ledger
 from headgate.core.placing.fleet import Fleet
 from headgate.core.placing.judgement import judgement
@@ -114,6 +115,8 @@ def _objection(ledger: Ledger, inverse: InverseOffer, scene: Scene, patience: Pa
     for task in sorted(tasks, key=lambda task: task.attempt):
         by_job.setdefault(task.job, []).append(task)
     left_s = inverse.unavailability.start_at - now
+    disaster = ledger.framework.disaster
+    frozen = f"disaster mode: {disaster.reason}" if disaster.since is not None else None
     for name, group in by_job.items():
         job = ledger.jobs.get(name)
         if job is None or job.state.leaving:
@@ -124,6 +127,12 @@ def _objection(ledger: Ledger, inverse: InverseOffer, scene: Scene, patience: Pa
         if left_s < rounds * patience.move_s:
             who = f"a worker of {name}" if len(group) == 1 else f"{len(group)} workers of {name}"
             return f"it takes {rounds * patience.move_s:.0f} s until {who} can have left, and maintenance begins sooner"
-        if not judgement(scene.want(job, [task.worker for task in group]), scene.fleet).fitting:
+        if frozen:
+            return f"nothing is moved now: {frozen}"
+        want = scene.want(job, [task.worker for task in group])
+        fleet = scene.fleet
+        here = [fleet.pools[row] for row in fleet.rows_of(inverse.agent_id)]
+        own = any(not vetoes(want.spec, pool, want.counts, want.around) for pool in here)
+        if judgement(want, fleet).fitting <= int(own):
             return f"no other agent has room for a worker of {name}"
     return None
