@@ -43,6 +43,12 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "restart": Entry("jobs", "Replace a job's workers, a few at a time."),
         "cancel": Entry("jobs", "Stop a job after its last checkpoints."),
     },
+    "What a job keeps": {
+        "checkpoints": Entry("stored_state", "List the checkpoints that a job has."),
+        "state": Entry("stored_state", "Show what a job remembers: windows, keys, timers."),
+        "dead-letters": Entry("stored_state", "List the records that could not be processed."),
+        "replay": Entry("stored_state", "Write dead letters out for a mended program."),
+    },
     "The scheduler": {
         "serve": Entry("serve", "Run the scheduler against a Mesos master."),
         "doctor": Entry("doctor", "Say what keeps a scheduler out of a cluster."),
@@ -62,7 +68,7 @@ class Program(click.Group):
         for group in COMMANDS.values():
             if cmd_name in group:
                 module = importlib.import_module(f"headgate.commands.{group[cmd_name].module}")
-                found: click.Command = getattr(module, f"{cmd_name}_command")
+                found: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
                 return found
         return None
 
