@@ -104,5 +104,4 @@ def avoided_agents(
         until = recent[-1].at + patience.agent_avoid_s
         if len(recent) >= patience.agent_failures and until > now:
             found[agent.agent_id] = until
-    known_ids = set(known)
-    return found if 2 * len(known_ids & found.keys()) <= len(known_ids) else {}
+    return found if 2 * sum(1 for agent_id in found if agent_id in known) <= len(known) else {}
