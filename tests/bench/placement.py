@@ -97,7 +97,7 @@ def cluster(agents: int, pending: int = PENDING, jobs: int = JOBS, running: int 
         settings=Settings(framework=Framework(user="bench"), bundles_url="http://127.0.0.1:1/bundles"),
         awake_since=NOW - 1000,
         records=records,
-        link=Link(connected=True, since=NOW - 900, reconciled_all_at=NOW - 10, region="eu"),
+        link=Link(connected=True, since=NOW - 900, heard_at=NOW, reconciled_all_at=NOW - 10, region="eu"),
         offers=offers,
         agents=seen,
     )

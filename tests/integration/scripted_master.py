@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from headgate.model.event import MasterEvent
+from headgate.model.event import Heartbeat, MasterEvent
 
 PATIENCE_S = 30.0
 """How long a test waits for what must come; far more than it takes."""
@@ -207,16 +207,20 @@ def _shut_down(connection: socket.socket) -> None:
 
 
 class Mailbox:
-    """Where a driver delivers."""
+    """Where a driver delivers; heartbeats, which come at any time, are counted and not kept."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self.events: list[MasterEvent] = []
+        self.heartbeats = 0
 
     def deliver(self, event: MasterEvent) -> None:
         """Take an event."""
         with self._changed:
-            self.events.append(event)
+            if isinstance(event, Heartbeat):
+                self.heartbeats += 1
+            else:
+                self.events.append(event)
             self._changed.notify_all()
 
     def wait_for(self, count: int, kind: type[MasterEvent]) -> list[MasterEvent]:

@@ -169,6 +169,7 @@ def test_heartbeats_keep_a_stream_alive() -> None:
             stream.record({"type": "HEARTBEAT"})
         stream.record(rescind("1"))
         assert names(driven.mailbox.wait_for(1, Rescinded)) == ["Subscribed", "1"]
+        assert driven.mailbox.heartbeats >= 5, "the core is told that the master was heard"
 
 
 def test_a_master_that_never_answers() -> None:

@@ -173,6 +173,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         link=Link(
             connected=True,
             since=NOW - draw(st.floats(0, 90)),
+            heard_at=NOW - draw(st.sampled_from([0.0, 14.0, 80.0])),
             unanswered=unanswered,
             asked=draw(st.integers(0, 3)),
             asked_at=NOW - 1,

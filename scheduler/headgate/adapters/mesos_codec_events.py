@@ -27,6 +27,7 @@ from headgate.adapters.mesos_codec_resources import ABSENT, BadOffer, ReservedPa
 from headgate.model.event import (
     AgentLost,
     ExecutorEnded,
+    Heartbeat,
     InverseOffers,
     MasterEvent,
     Message,
@@ -51,7 +52,7 @@ _WAIT_STATUS_UNKNOWN: Final = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """What one record came to: no events for a heartbeat or an event type of a newer master."""
+    """What one record came to: no events for an event type of a newer master."""
 
     events: tuple[MasterEvent, ...] = ()
     heartbeat_s: float | None = None
@@ -208,9 +209,11 @@ class EventDecoder:
 
 
 def _simple(event: _Event, received_at: float) -> MasterEvent | None:
-    """The event of any type but SUBSCRIBED and OFFERS; None for HEARTBEAT, an unknown type, or a missing body."""
+    """The event of any type but SUBSCRIBED and OFFERS; None for an unknown type, or a missing body."""
     found: MasterEvent | None = None
     match event.type:
+        case "HEARTBEAT":
+            found = Heartbeat()
         case "UPDATE" if event.update:
             found = Update(status=_task_status(event.update.status))
         case "MESSAGE" if event.message:

@@ -288,6 +288,9 @@ def _callbacks(scheduler: type[Any], master: PymesosMaster) -> Any:
         def inverseOfferRescinded(self, driver: Any, offer_id: Any) -> None:  # noqa: ARG002, N802
             master.heard("RESCIND_INVERSE_OFFER", inverse_offer_id=offer_id)
 
+        def processHeartBeat(self, driver: Any) -> None:  # noqa: ARG002, N802
+            master.heard("HEARTBEAT")
+
         def statusUpdate(self, driver: Any, status: Any) -> None:  # noqa: ARG002, N802
             master.heard("UPDATE", status=status)
 

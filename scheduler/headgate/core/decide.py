@@ -55,7 +55,8 @@ def decide(snapshot: Snapshot) -> Plan:
     if not snapshot.link.connected:
         return _disconnected(ledger, snapshot)
     strays = dict(snapshot.strays)
-    frozen = watch(ledger, snapshot, strays, due)
+    watched = watch(ledger, snapshot, strays, due)
+    frozen = watched.frozen
     plan_moves(ledger, snapshot, frozen, due)
     outcomes = {job.name: settle_job(ledger, job.name, snapshot, due, frozen) for job in _in_order(ledger)}
     outcomes = _ramped(ledger, outcomes, snapshot.settings, frozen)
@@ -64,7 +65,7 @@ def decide(snapshot: Snapshot) -> Plan:
     offers = use_offers(ledger, outcomes, snapshot, due, open_gate=open_gate)
     steps: tuple[Step, ...] = (
         *offers.announce,
-        *questions(ledger, snapshot, due),
+        *questions(ledger, snapshot, watched.overdue, due),
         *operation_questions(ledger, snapshot, due),
         *probes(ledger, snapshot, due),
         *offers.flows,

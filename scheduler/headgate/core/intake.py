@@ -23,6 +23,7 @@ from headgate.model.event import (
     AgentLost,
     Disconnected,
     ExecutorEnded,
+    Heartbeat,
     InverseOffers,
     MasterEvent,
     Message,
@@ -50,6 +51,8 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
     Raises:
         FrameworkRefused: the master will not have us as who we are; nothing can go on.
     """
+    if world.link.connected:
+        world.link = replace(world.link, heard_at=now)
     match event:
         case Subscribed():
             _subscribed(world, event, now)
@@ -80,8 +83,8 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
         case InverseOffers():
             for inverse in event.inverse_offers:
                 _asked_back(world, inverse)
-        case ExecutorEnded():
-            # A hint only: its tasks' updates follow.
+        case ExecutorEnded() | Heartbeat():
+            # The one is a hint only: its tasks' updates follow.  The other has said all by being there.
             pass
     return None
 

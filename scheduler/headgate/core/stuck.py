@@ -15,7 +15,7 @@ from headgate.core.attempts import happen
 from headgate.core.ledger import Ledger
 from headgate.core.ownership import renew
 from headgate.core.task_machine import TaskEvent
-from headgate.core.watch import listening_since
+from headgate.core.watch import heard_until, listening_since
 from headgate.model.ids import JobName, TaskId
 from headgate.model.measurements import ShardLoad
 from headgate.model.note import NoteKind
@@ -66,6 +66,8 @@ def unstick(ledger: Ledger, name: JobName, snapshot: Snapshot, due: list[float])
             continue
         if stuck.at > snapshot.now:
             due.append(stuck.at)
+            continue
+        if stuck.at > heard_until(snapshot):
             continue
         # Whoever was killed for another shard of this same round has had its remedy.
         if owner.id in ledger.tasks and ledger.tasks[owner.id].stage is Stage.RUNNING:

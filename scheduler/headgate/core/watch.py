@@ -1,6 +1,7 @@
 """What time does to tasks: the deadline each is under now, and what happens when it passes.
 
-Silence counts only while we were listening: from the moment we were connected and awake.
+Silence counts only while we were listening: from the moment we were connected and awake, up to the one at which the
+master was last heard.  The stream may be dead by now, and nobody have noticed: that takes several heartbeats.
 """
 
 from __future__ import annotations
@@ -71,13 +72,25 @@ def deadline(task: TaskRecord, spec: JobSpec, slot: WorkerRecord, snapshot: Snap
             return None
 
 
-def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | None], due: list[float]) -> str | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """`frozen`: why kills wait, if there is a disaster: then silent and stuck workers are left alone.
+
+    `overdue`: tasks whose time is up if the master can be heard at all, by attempt.  It was not, since.
+    """
+
+    frozen: str | None
+    overdue: tuple[TaskId, ...]
+
+
+def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | None], due: list[float]) -> Watched:
     """Let happen what is due, and clear the failures of workers that have been well for long enough.
 
-    Instants still to come are added to `due`; tasks that may live on without a record to `strays`.  Returns why kills
-    wait, if there is a disaster: then silent and stuck workers are left alone.
+    Instants still to come are added to `due`; tasks that may live on without a record to `strays`.
     """
     late: list[tuple[TaskRecord, Deadline]] = []
+    overdue: list[TaskId] = []
+    listened_until = heard_until(snapshot)
     for task in ledger.tasks_in_order():
         job = ledger.jobs.get(task.job)
         if job is None:
@@ -85,6 +98,8 @@ def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | Non
         limit = deadline(task, job.spec, ledger.worker(task.job, task.worker), snapshot)
         if limit is not None and limit.at > snapshot.now:
             due.append(limit.at)
+        elif limit is not None and limit.at > listened_until:
+            overdue.append(task.id)
         elif limit is not None:
             late.append((task, limit))
     silent = [(limit.at, task.agent_id) for task, limit in late if limit.event is TaskEvent.MUTE]
@@ -101,7 +116,7 @@ def watch(ledger: Ledger, snapshot: Snapshot, strays: dict[TaskId, AgentId | Non
         # One that is to leave its agent says nothing of how the attempts fare that are to take its place.
         if job is not None and task.stage is Stage.RUNNING and task.moving_since is None:
             _forgive(ledger, task, job.spec.restart.healthy_after_s, snapshot.now, due)
-    return frozen
+    return Watched(frozen=frozen, overdue=tuple(overdue))
 
 
 def _forgive(ledger: Ledger, task: TaskRecord, healthy_after_s: float, now: float, due: list[float]) -> None:
@@ -121,3 +136,9 @@ def _forgive(ledger: Ledger, task: TaskRecord, healthy_after_s: float, now: floa
 def listening_since(snapshot: Snapshot) -> float:
     """Since when silence proves something."""
     return max(snapshot.awake_since, snapshot.link.since or snapshot.awake_since)
+
+
+def heard_until(snapshot: Snapshot) -> float:
+    """Until when silence proves something: what came before has been heard, what comes after may be on its way."""
+    link = snapshot.link
+    return min(snapshot.now, link.heard_at or link.since or snapshot.now)

@@ -1,4 +1,4 @@
-"""What comes out of the master's event stream, as the loop sees it.  Heartbeats stay inside the driver."""
+"""What comes out of the master's event stream, as the loop sees it."""
 
 from __future__ import annotations
 
@@ -95,6 +95,11 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """The stream lives.  All that it says is that the master was heard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undecodable:
     """A record of the stream that this build cannot read; `excerpt` is its beginning.  The stream goes on."""
 
@@ -114,5 +119,6 @@ MasterEvent = (
     | ExecutorEnded
     | AgentLost
     | Refused
+    | Heartbeat
     | Undecodable
 )

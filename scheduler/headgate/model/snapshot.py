@@ -39,10 +39,13 @@ class Link:
 
     `unanswered`: recorded tasks the master has not spoken of since we subscribed, with the instant of the last
     question (None: not asked yet); `asked` counts the rounds.  `reconciled_all_at`: the last implicit reconciliation.
+    `heard_at` is when the stream last brought anything, `since` if it is None: what it does not bring after that may
+    be its own fault, since a connection that is dead looks like one on which nothing is said.
     """
 
     connected: bool = False
     since: float | None = None
+    heard_at: float | None = None
     unanswered: tuple[TaskId, ...] = ()
     asked: int = 0
     asked_at: float | None = None

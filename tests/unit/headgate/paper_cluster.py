@@ -89,6 +89,7 @@ class PaperTask:
     seen: Assignment | None = None
     owned: dict[str, int] = field(default_factory=dict)
     worked: dict[str, float] = field(default_factory=dict)
+    busy_s: dict[str, float] = field(default_factory=dict)
     sequence: int = 0
     reported_at: float = -1e9
 
@@ -143,7 +144,9 @@ class PaperCluster:
         self.shards: dict[str, dict[str, PaperShard]] = {}
         self.complete: set[str] = set()
         self.rate_per_s = 1000.0
+        self.cost_error: Callable[[], float] = lambda: 1.0
         self.connected = False
+        self.half_open = False
         self.offers: dict[OfferId, Offer] = {}
         self.suppressed: set[str] = set()
         self.roles: tuple[str, ...] = ("*",)
@@ -192,7 +195,7 @@ class PaperCluster:
     def disconnect(self) -> None:
         """The stream is down."""
         assert self.scheduler is not None
-        self.connected = False
+        self.connected = self.half_open = False
         self.scheduler.deliver(Disconnected(reason="cut"))
 
     # What the scheduler calls
@@ -398,7 +401,7 @@ class PaperCluster:
             if task.owned.get(name) != epoch and shards[name].epoch < epoch:
                 shards[name].epoch = epoch
                 task.owned[name] = epoch
-                task.worked[name] = 0.0
+                task.worked[name] = task.busy_s[name] = 0.0
                 changed = True
         for name in list(task.owned):
             if (name not in wanted and name not in task.keeps) or shards[name].epoch != task.owned[name]:
@@ -420,6 +423,7 @@ class PaperCluster:
             left -= done
             shard.done += done
             task.worked[name] += done
+            task.busy_s[name] += done / self.rate_per_s * self.cost_error()
             changed = changed or (task.job in self.complete and shard.done >= shard.records)
         if task.seen and task.seen.drain:
             self.end(task.id, TaskState.FINISHED)
@@ -455,7 +459,7 @@ class PaperCluster:
                     backlog_records=round(shards[name].records - shards[name].done),
                     end_records=round(shards[name].records),
                     records=round(task.worked[name]),
-                    busy_s=task.worked[name] / self.rate_per_s,
+                    busy_s=task.busy_s[name],
                     checkpoint=CheckpointReport(id=1, age_s=1.0, bytes=1, duration_s=0.1),
                     audit=AuditCounters(records_in=round(shards[name].done)),
                 )
@@ -532,7 +536,7 @@ class PaperCluster:
     def _flush(self) -> None:
         assert self.scheduler is not None
         events, self.outbox = self.outbox, []
-        if self.connected:
+        if self.connected and not self.half_open:
             for event in events:
                 self.scheduler.deliver(event)
 

@@ -1,5 +1,6 @@
 """What is sent and when again: the flow of offers, questions to the master, announcements."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -76,11 +77,13 @@ def task(number: int, stage: Stage = Stage.RUNNING, launched_at: float = NOW - 1
     )
 
 
-def asked(link: Link, *tasks: TaskRecord, sent: Sent | None = None) -> tuple[list[Ask], list[float]]:
+def asked(
+    link: Link, *tasks: TaskRecord, sent: Sent | None = None, overdue: Sequence[TaskId] = ()
+) -> tuple[list[Ask], list[float]]:
     records = Records(tasks={each.id: each for each in tasks})
     due: list[float] = []
     snapshot = Snapshot(now=NOW, settings=SETTINGS, records=records, link=link, sent=sent or Sent())
-    return questions(Ledger(records), snapshot, due), due
+    return questions(Ledger(records), snapshot, overdue, due), due
 
 
 def test_recorded_tasks_are_asked_about_until_there_is_an_answer() -> None:
@@ -104,6 +107,18 @@ def test_silent_launches_are_asked_about() -> None:
     assert [ask.tasks for ask in found] == [((old.id, "a"),)]
     assert NOW + 7 in due
     found, due = asked(link, old, sent=Sent(asked={old.id: NOW - 4}))
+    assert found == []
+    assert NOW + 6 in due
+
+
+def test_those_overdue_are_asked_about() -> None:
+    """Once in ten seconds, and not twice at a time."""
+    link = Link(connected=True, since=NOW - 500, reconciled_all_at=NOW)
+    first, second = task(0), task(1, Stage.LAUNCHING, NOW - 30)
+    overdue = [first.id, second.id]
+    found, due = asked(link, first, second, overdue=overdue)
+    assert [ask.tasks for ask in found] == [((second.id, "a"),), ((first.id, "a"),)]
+    found, due = asked(link, first, second, sent=Sent(asked={first.id: NOW - 4, second.id: NOW - 5}), overdue=overdue)
     assert found == []
     assert NOW + 6 in due
 

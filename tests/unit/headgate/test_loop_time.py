@@ -1,8 +1,9 @@
 """Time as the loop sees it: who is awake when, and what a break excuses."""
 
+import pytest
 from paper_cluster import PaperCluster, job_spec, started
 
-from headgate.model.call import Kill, ShutdownExecutor
+from headgate.model.call import Kill, Reconcile, ShutdownExecutor
 from headgate.model.ids import JobName
 from headgate.model.status import TaskState
 
@@ -62,6 +63,39 @@ def test_a_worker_out_of_reach_is_left_alone_for_as_long_as_its_job_says() -> No
     assert not cluster.sent(Kill)
     worker.mute = True
     cluster.until(lambda: bool(cluster.sent(Kill)), within=125)
+
+
+@pytest.mark.parametrize("agent_lost", [False, True], ids=["runs", "unreachable"])
+def test_silence_of_a_stream_that_nobody_knows_is_dead_is_not_the_workers(agent_lost: bool) -> None:
+    """Half-open: calls go through, nothing comes back, and the driver gives up after five heartbeats, 75 s."""
+    cluster = deployed()
+    if agent_lost:
+        cluster.lose_agent("a0")
+        cluster.advance(1)
+    cluster.half_open = True
+    cluster.advance(75)
+    assert not cluster.sent(Kill)
+    if agent_lost:
+        cluster.regain_agent("a0")
+    cluster.disconnect()
+    cluster.advance(5)
+    cluster.subscribe()
+    cluster.advance(10)
+    assert len(cluster.tasks) == 1
+    assert not cluster.sent(Kill)
+
+
+def test_the_master_is_asked_before_silence_is_held_against_a_worker() -> None:
+    """Its answer shows that the stream lives; while there is none the question is repeated, every ten seconds."""
+    cluster = deployed()
+    (worker,) = cluster.live()
+    cluster.half_open = True
+    cluster.calls.clear()
+    cluster.advance(55)
+    assert [call for call in cluster.calls if not isinstance(call, Reconcile)] == []
+    assert len(cluster.sent(Reconcile)) == 3
+    cluster.half_open, worker.mute = False, True
+    cluster.until(lambda: bool(cluster.sent(Kill)), within=11)
 
 
 def test_a_launch_is_not_stuck_while_nobody_listens() -> None:

@@ -11,6 +11,7 @@ from headgate.adapters.mesos_codec_events import EXCERPT_BYTES, Decoded, EventDe
 from headgate.model.event import (
     AgentLost,
     ExecutorEnded,
+    Heartbeat,
     InverseOffers,
     MasterEvent,
     Message,
@@ -291,7 +292,7 @@ def test_the_order_of_fields_means_nothing() -> None:
 def test_heartbeat_interval_comes_with_the_subscription() -> None:
     """The driver learns how long silence may last."""
     assert decoded(SUBSCRIBED).heartbeat_s == 15.0
-    assert decoded({"type": "HEARTBEAT"}) == Decoded()
+    assert decoded({"type": "HEARTBEAT"}) == Decoded(events=(Heartbeat(),))
 
 
 @pytest.mark.parametrize("state", list(TaskState))
