@@ -94,9 +94,9 @@ def operation_questions(ledger: Ledger, snapshot: Snapshot, due: list[float]) ->
     return [AskOperations(operations=tuple(asked), reason="their ends are not known")] if asked else []
 
 
-def open_operations(ledger: Ledger, reservation: ReservationId) -> bool:
-    """Whether an operation on the reservation is under way."""
-    return any(each.reservation == reservation for each in ledger.operations.values())
+def under_way(ledger: Ledger) -> frozenset[ReservationId]:
+    """Reservations with an operation that has not ended, as far as we know."""
+    return frozenset(each.reservation for each in ledger.operations.values())
 
 
 def free(ledger: Ledger, record: ReservationRecord, why: str, now: float) -> None:
@@ -128,7 +128,7 @@ def _ended(ledger: Ledger, operation: OperationRecord, end: End, text: str, now:
             ledger.reservations[record.id] = replace(record, volume_m=0)
             free(ledger, ledger.reservations[record.id], f"its volume could not be made ({text})", now)
         case OperationKind.RESERVE | OperationKind.CREATE, End.DONE:
-            if record.hold is Hold.MAKING and not open_operations(ledger, record.id):
+            if record.hold is Hold.MAKING and record.id not in under_way(ledger):
                 ledger.reservations[record.id] = replace(record, hold=Hold.HELD, since=now)
         case OperationKind.DESTROY, End.DONE:
             ledger.reservations[record.id] = replace(record, volume_m=0)

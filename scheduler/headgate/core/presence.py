@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from headgate.core.ledger import Ledger
-from headgate.core.operations import open_operations
+from headgate.core.operations import under_way
 from headgate.model.ids import AgentId, TaskId
 from headgate.model.operation import Hold
 from headgate.model.plan import Ask
@@ -28,8 +28,9 @@ def probes(ledger: Ledger, snapshot: Snapshot, due: list[float]) -> list[Ask]:
     """What to ask now."""
     patience = snapshot.settings.patience
     since: dict[AgentId, float] = {}
+    busy = under_way(ledger)
     for record in ledger.reservations.values():
-        if record.hold is Hold.FREEING and not open_operations(ledger, record.id):
+        if record.hold is Hold.FREEING and record.id not in busy:
             since[record.agent_id] = max(since.get(record.agent_id, 0.0), record.since)
     asked: list[tuple[TaskId, AgentId | None]] = []
     for agent_id, begun in sorted(since.items()):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from headgate.core.ledger import Ledger
-from headgate.core.operations import free, open_operations
+from headgate.core.operations import free, under_way
 from headgate.model.ids import AgentId, JobName, ReservationId
 from headgate.model.job import JobSpec
 from headgate.model.note import NoteKind
@@ -112,8 +112,9 @@ def given_back(ledger: Ledger, absent: AbstractSet[AgentId]) -> dict[str, frozen
     What is on agents that are away has to wait for them.
     """
     found: dict[str, set[str]] = {}
+    busy = under_way(ledger)
     for record in ledger.reservations.values():
-        if record.hold is Hold.FREEING and record.agent_id not in absent and not open_operations(ledger, record.id):
+        if record.hold is Hold.FREEING and record.agent_id not in absent and record.id not in busy:
             found.setdefault(record.role, set()).add(f"{GIVE_BACK}{record.id} on {record.hostname}")
     return {role: frozenset(needs) for role, needs in found.items()}
 
@@ -189,7 +190,7 @@ def _forget_in_time(ledger: Ledger, record: ReservationRecord, snapshot: Snapsho
     until = record.since + snapshot.settings.patience.reservation_forget_s
     if until > snapshot.now:
         due.append(until)
-    elif not open_operations(ledger, record.id):
+    elif record.id not in under_way(ledger):
         del ledger.reservations[record.id]
         text = f"the reservation {record.id} on {record.hostname} was never offered again, and is forgotten"
         ledger.say(snapshot.now, NoteKind.PROBLEM, text, record.job, record.worker)

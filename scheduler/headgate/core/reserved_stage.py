@@ -12,7 +12,7 @@ from typing import Final
 
 from headgate.core.attributes import attribute_text
 from headgate.core.ledger import Ledger
-from headgate.core.operations import open_operations
+from headgate.core.operations import under_way
 from headgate.core.place import Placed, Want, placing
 from headgate.core.placing.fleet import Fleet
 from headgate.core.pool import Pool
@@ -78,12 +78,13 @@ def _give_back(
 ) -> dict[Place, tuple[Unreserve, ...]]:
     found: dict[Place, tuple[Unreserve, ...]] = {}
     ours = ledger.framework.framework_id
+    busy = under_way(ledger)
     for reservation_id, each in seen.items():
         record = ledger.reservations.get(reservation_id)
         unwanted = each.parts.framework == ours if record is None else record.hold is Hold.FREEING
         if not unwanted:
             continue
-        if open_operations(ledger, reservation_id):
+        if reservation_id in busy:
             brief.add(each.at)
             continue
         if record is not None and not is_whole(record, each.parts) and record.since + WHOLE_S > snapshot.now:
