@@ -23,6 +23,11 @@ FLOOR: Final = 0.05
 """The least a shard costs, as a share of the mean: many idle shards are work as well."""
 TOLERANCE: Final = 0.1
 """A move must lower the fullest worker by this share of the mean load, alone or, of small shards, with others."""
+NOISE: Final = 0.2
+"""A round of moves for balance alone must gain this share of the mean load: less is within what measurements err."""
+BUSY: Final = 0.5
+"""A worker that has this share of its cores to do, or less, is not relieved for balance alone: it keeps up as it is,
+and a move stops the shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +57,14 @@ def balanced(
     may_take: bool,
     may_level: bool,
     resting: AbstractSet[ShardId] = frozenset(),
+    level_above: float = 0.0,
 ) -> Moves:
     """Who should own these shards (unfinished ones), given the workers to share them, in their order.
 
     All that workers in `leaving` own is taken; owners in neither set (unreachable for now, say) keep what they have.
     `may_give`: shards without owners may be given out.  `may_take`: workers that share the load are all there.
     `may_level`: moves for balance alone are in season.  `resting`: shards that have just been moved, and are not again.
+    `level_above`: workers with no higher load are not relieved for balance alone.
     """
     if not workers:
         return Moves(give={}, take=())
@@ -86,7 +93,9 @@ def balanced(
         if shard.owner is None and may_give:
             give[shard.id] = emptiest
     if may_take:
-        take += _levelled(settled, load, order, costs, may_level=may_level)
+        idle = min(load.values()) == 0
+        if idle or (may_level and max(load.values()) > level_above):
+            take += _levelled(settled, load, order, costs, noise=0.0 if idle else NOISE)
     return Moves(give=give, take=tuple(sorted(take)))
 
 
@@ -96,15 +105,16 @@ def _levelled(
     order: Mapping[TaskId, int],
     costs: Mapping[ShardId, float],
     *,
-    may_level: bool,
+    noise: float,
 ) -> list[ShardId]:
     """Shards to move from the fullest workers to the emptiest until it no longer pays; of those `settled` with them.
 
-    A worker without any is always worth it, in season or not.
+    None, if all that together gains no more than `noise`, a share of the mean load.
     """
-    if not may_level and min(load.values()) > 0:
-        return []
-    worth = TOLERANCE * sum(load.values()) / len(load)
+    before = dict(load)
+    concerned: set[TaskId] = set()
+    mean = sum(load.values()) / len(load)
+    worth = TOLERANCE * mean
     owned = {task: sorted((costs[shard], shard) for shard in shards) for task, shards in settled.items()}
     moved: list[ShardId] = []
     while givers := [task for task, shards in owned.items() if shards]:
@@ -121,7 +131,9 @@ def _levelled(
         moved.append(shard)
         load[fullest] -= cost
         load[emptiest] += cost
-    return moved
+        concerned |= {fullest, emptiest}
+    gain = max((before[task] for task in concerned), default=0.0) - max((load[task] for task in concerned), default=0.0)
+    return moved if gain > noise * mean else []
 
 
 def _best_to_move(owned: Sequence[tuple[float, ShardId]], gap: float) -> int | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from headgate.core.assign import balanced, shard_costs
+from headgate.core.assign import BUSY, balanced, shard_costs
 from headgate.core.ledger import Ledger
 from headgate.model.ids import JobName, ShardId, TaskId
 from headgate.model.measurements import Heard
@@ -91,6 +91,9 @@ def assign(
         arriving.append(min(idle_since) + patience.settle_s)
     due += arriving
     level_at = 0.0 if job.rebalanced_at is None else job.rebalanced_at + patience.rebalance_s
+    # A worker without any shard is worth another move soon; balance alone is not.
+    rest_s = patience.rebalance_s if any(task.id not in owners for task in ready) else patience.shard_rest_s
+    level_above = BUSY * job.spec.worker.cpus_m / 1000
     moves = balanced(
         shards,
         workers=[task.id for task in ready],
@@ -98,10 +101,10 @@ def assign(
         costs=shard_costs([shard.id for shard in shards], demands),
         may_give=_gathered(job, ready, patience, now, due),
         may_take=not arriving,
-        may_level=level_at <= now,
-        resting={
-            shard.id for shard in shards if shard.moved_at is not None and shard.moved_at + patience.rebalance_s > now
-        },
+        # What is not measured says nothing of who has too much, and a job at rest has noise for its measurements.
+        may_level=sum(demands.values()) > level_above and level_at <= now,
+        resting={shard.id for shard in shards if shard.moved_at is not None and shard.moved_at + rest_s > now},
+        level_above=level_above,
     )
     version = job.assignment_version + 1
     changed = [

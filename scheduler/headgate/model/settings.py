@@ -94,6 +94,8 @@ class Patience:
     """Nothing is started on an agent whose maintenance begins within this."""
     rebalance_s: float = 30.0
     """At least this long between two rounds of moves for balance alone."""
+    shard_rest_s: float = 600.0
+    """A shard that has just been moved is not moved again for balance alone within this."""
     shut_out_s: float = 10.0
     """Assigned, seen by the worker, and not owned: somebody of a higher epoch is in the shard's log."""
     jobs_over_max: int = 50
