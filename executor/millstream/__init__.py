@@ -42,6 +42,7 @@ from millstream.errors import (
     StoreUnavailable,
 )
 from millstream.keyed import Keyed, Timer
+from millstream.patterns import Pattern, pattern
 from millstream.sinks.files import read_committed
 from millstream.stream import Stream
 from millstream.windows import Session, Sliding, Tumbling, session, sliding, tumbling
@@ -54,6 +55,7 @@ __all__ = [
     "IncompatibleState",
     "Keyed",
     "MillstreamError",
+    "Pattern",
     "ProgramError",
     "Session",
     "ShardFailed",
@@ -76,6 +78,7 @@ __all__ = [
     "last",
     "mean",
     "own",
+    "pattern",
     "read_committed",
     "session",
     "share",

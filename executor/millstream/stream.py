@@ -18,6 +18,7 @@ from millstream.aggregates import Aggregate
 from millstream.durations import Duration, microseconds
 from millstream.errors import ProgramError
 from millstream.keyed import OnRow, OnTimer
+from millstream.patterns import Pattern
 from millstream.plan import Plan
 from millstream.repartition.source import RepartitionSource
 from millstream.schema import caller, nearest, no_column, require_column, schema_after
@@ -408,9 +409,9 @@ class Stream:
 
     def process(
         self,
-        on_row: OnRow,
+        on_row: OnRow | Pattern,
         *,
-        schema: Mapping[str, Dtype],
+        schema: Mapping[str, Dtype] | None = None,
         on_timer: OnTimer | None = None,
         outputs: Mapping[str, Mapping[str, Dtype]] | None = None,
         ttl: Duration | None = None,
@@ -422,13 +423,24 @@ class Stream:
         that come due; when the source ends all of them do, once.  A key's state is forgotten when nobody
         looked at it for `ttl` of event time.
 
+        In place of `on_row` there may be a `pattern(…)`, which brings its own timer and schema.
+
         This is Python row by row, some hundred thousand a second: for what expressions and windows cannot say.
         """
         where = caller()
         if self._keys is None or self._window is not None:
             raise ProgramError("process: say by which key: .key_by(…).process(…)", where=where)
+        if isinstance(on_row, Pattern):
+            if self._plan.time is None:
+                raise ProgramError("process: a pattern is in event time: .event_time(…) first", where=where)
+            if schema is not None or on_timer is not None:
+                raise ProgramError("process: a pattern has its own schema and timer; leave them out", where=where)
+            matching = on_row.over(self._schema, self._keys, self._plan.time.column, where=where)
+            on_row, on_timer, schema = matching, matching.due, matching.schema
         if not all(callable(function) for function in (on_row, on_timer) if function is not None):
             raise ProgramError("process: needs functions: on_row(row, keyed) and on_timer(timer, keyed)", where=where)
+        if schema is None:
+            raise ProgramError('process: say what goes on: schema={"column": pl.String, …}', where=where)
         if ttl is not None and self._plan.time is None:
             raise ProgramError("process: ttl is measured in event time: .event_time(…) first", where=where)
         named = {name: pl.Schema(columns) for name, columns in (outputs or {}).items()}
