@@ -128,7 +128,7 @@ def _verdict(
     if isinstance(found, Incomplete) or best is None:
         reason = found.reason if isinstance(found, Incomplete) else "no shards are known"
         return _Verdict(workers=job.workers, memory=calm, text=f"held: {reason}")
-    calm, came_of_it = _tried(job, found, calm, now)
+    calm, came_of_it = _tried(job, found, calm, no_down, now)
     if came_of_it is not None:
         return came_of_it
     if calm.saturation is not None and best > calm.saturation.workers >= job.workers and calm.saturation.until > now:
@@ -181,12 +181,17 @@ def _on_trial(inputs: Sequence[Inputs], calm: ScalingMemory) -> str | None:
 
 
 def _tried(
-    job: JobRecord, inputs: Sequence[Inputs], calm: ScalingMemory, now: float
+    job: JobRecord, inputs: Sequence[Inputs], calm: ScalingMemory, no_down: str | None, now: float
 ) -> tuple[ScalingMemory, _Verdict | None]:
-    """What to remember of the last workers added, once that can be told, and the way back if there is one."""
+    """What to remember of the last workers added, once that can be told, and the way back if there is one.
+
+    What spoils the numbers for scaling down spoils them for this as well: then nothing was learned.
+    """
     trial, policy = calm.trial, job.spec.scaling
     if trial is None or now - trial.at < policy.window_s + policy.handover_s:
         return calm, None
+    if no_down:
+        return replace(calm, trial=None), None
     came = effect(
         trial,
         job.workers,

@@ -23,6 +23,8 @@ FELL: Final = 0.95
 """Less than this share of what was processed before is less, and not noise."""
 REMEMBERED_S: Final = 3600.0
 REMEMBERED_MAX_S: Final = 86400.0
+_DOUBLINGS_MAX: Final = 10
+"""Beyond the longest, and small enough not to overflow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ def effect(
         return Effect(text=f"it helped: {rates}")
     times = before.times + 1 if before is not None else 1
     fell = rate_per_s < FELL * trial.rate_per_s
-    until = now + min(REMEMBERED_MAX_S, REMEMBERED_S * 2.0 ** (times - 1))
+    until = now + min(REMEMBERED_MAX_S, REMEMBERED_S * 2.0 ** min(times - 1, _DOUBLINGS_MAX))
     saturation = Saturation(workers=trial.workers if fell else workers, until=until, times=times)
     text = f"more workers did not help: {rates}"
     return Effect(text=text, saturation=saturation, back_to=trial.workers if fell else None)
