@@ -13,6 +13,7 @@ from millstream.errors import ProgramError
 from millstream.schema import caller
 from millstream.sinks.files import FilesSink
 from millstream.sinks.stdout import StdoutSink
+from millstream.sources.csv_lines import CsvFormat
 from millstream.sources.files import FilesSource
 from millstream.sources.folder import Folder
 from millstream.sources.generator import GeneratorSource
@@ -30,6 +31,8 @@ class Files:
     schema: Mapping[str, Dtype] | None
     format: str
     growing: bool
+    header: bool
+    separator: str
     where: str
 
     def as_source(self) -> Source:
@@ -38,9 +41,9 @@ class Files:
         Raises:
             ProgramError: there is no schema, or a type in it cannot be read, or the format cannot.
         """
-        if self.format not in ("json", "parquet"):
+        if self.format not in ("json", "csv", "parquet"):
             raise ProgramError(
-                f'files: a source reads format="json" (one object per line) or "parquet", not {self.format!r}',
+                f'files: a source reads format="json" (one object per line), "csv" or "parquet", not {self.format!r}',
                 where=self.where,
             )
         schema = self.schema if self.schema is not None else self._found_schema()
@@ -49,7 +52,8 @@ class Files:
         try:
             if self.format == "parquet":
                 return ParquetSource(self.path, pl.Schema(schema), growing=self.growing)
-            return FilesSource(self.path, pl.Schema(schema), growing=self.growing)
+            csv = CsvFormat(header=self.header, separator=self.separator) if self.format == "csv" else None
+            return FilesSource(self.path, pl.Schema(schema), growing=self.growing, csv=csv)
         except ProgramError as problem:
             raise ProgramError(f"files: {problem.message}", where=self.where) from problem
 
@@ -85,17 +89,37 @@ def files(
     schema: Mapping[str, Dtype] | None = None,
     format: str = "json",  # noqa: A002 - the word users know
     growing: bool = False,
+    header: bool = True,
+    separator: str = ",",
 ) -> Files:
     """Files to read or to write.
 
-    As a source: a file, a directory or a glob of files of JSON lines (`.gz` too) with `schema`, or of Parquet, where
-    the first file says the schema if you do not; every file is a shard.
+    As a source: a file, a directory or a glob of files of JSON lines or CSV (`.gz` too) with `schema`, or of
+    Parquet, where the first file says the schema if you do not; every file is a shard.
     `growing=True` follows files that are added to and waits for new ones, until a file `_SUCCESS` appears beside them.
-    `millstream.sources.json_lines` says what becomes of lines that do not fit the schema.
+    `millstream.sources.json_lines` and `csv_lines` say what becomes of lines that do not fit the schema.
+
+    Of CSV, the `header` of each file says which column is where; without one they are in the order of the schema.
 
     As a sink: a directory that gets one file per shard and checkpoint, JSON lines or Parquet, exactly once.
+
+    >>> import polars as pl
+    >>> from millstream import Stream, files
+    >>> prices = files("prices/*.csv", format="csv", separator=";", schema={"item": pl.String, "price": pl.Float64})
+    >>> print(Stream(prices).filter(pl.col("price") > 0).explain())
+    source files(prices/*.csv)
+        item: String, price: Float64
+    .filter([(col("price")) > (dyn int: 0)])
     """
-    return Files(path=str(path), schema=schema, format=format, growing=growing, where=caller())
+    return Files(
+        path=str(path),
+        schema=schema,
+        format=format,
+        growing=growing,
+        header=header,
+        separator=separator,
+        where=caller(),
+    )
 
 
 def stdout() -> StdoutSink:

@@ -1,4 +1,4 @@
-"""Reads the lines of one file from an offset on, as far as they are whole."""
+"""Reads the records of one file from an offset on, as far as they are whole."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from millstream.contract.checkpoint import Position
 from millstream.errors import SourceFailed
+from millstream.sources.decoding import Decoded, Decoder, Spans
 from millstream.sources.file_bytes import FileBytes
-from millstream.sources.json_lines import Decoded, JsonLinesDecoder, lines_with_offsets
 from millstream.sources.source import Backlog, Batch, DeadRecord
 
 LINE_BYTES_MAX = 64 << 20
@@ -16,7 +16,6 @@ LINE_BYTES_MAX = 64 << 20
 _READ_BYTES_MIN = 1 << 16
 _SKIP_BYTES = 4 << 20
 _SHOWN_BYTES = 1 << 10
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class FileReader:
@@ -26,7 +25,7 @@ class FileReader:
         self,
         label: str,
         content: FileBytes,
-        decoder: JsonLinesDecoder,
+        decoder: Decoder,
         position: Position | None,
         final: Callable[[], bool],
     ) -> None:
@@ -59,13 +58,13 @@ class FileReader:
                 start = self._position
                 data = self._lines(max_records, max_bytes)
                 if not data:
-                    return self._skip_oversized(start) or _batch(start, b"", self._nothing)
-                mark = len(_BYTE_ORDER_MARK) if start == 0 and data.startswith(_BYTE_ORDER_MARK) else 0
-                data = data[mark:]
+                    return self._skip_oversized(start) or self._batch(start, b"", self._nothing)
+                skip = self._decoder.preamble(data) if start == 0 else 0
+                data = data[skip:]
                 decoded = self._decoder.decode(data)
-                self._position = Position(start + mark + decoded.used)
+                self._position = Position(start + skip + decoded.used)
                 if decoded.frame.height or decoded.dead:
-                    return _batch(start + mark, data, decoded)
+                    return self._batch(start + skip, data, decoded)
         except OSError as problem:
             raise SourceFailed(f"{self._label}: {problem}") from problem
 
@@ -86,27 +85,28 @@ class FileReader:
         self._content.close()
 
     def _lines(self, max_records: int, max_bytes: int) -> bytes:
-        """Whole lines from the position on: at most so many, or at least one however long; b"" when there is none."""
+        """Whole records from the position on: at most so many, or at least one however long; b"" when there is none."""
         final = self._final()  # asked before reading: then what is read up to the end is all there is
         size = min(max_bytes, max(_READ_BYTES_MIN, round(max_records * self._line_bytes() * 1.1)))
         data = self._content.read(self._position, size)
         at_end = len(data) < size
-        while b"\n" not in data and not at_end and len(data) < LINE_BYTES_MAX:
+        whole = self._decoder.whole(data, final=at_end and final)
+        while not whole and not at_end and len(data) < LINE_BYTES_MAX:
             wanted = min(len(data), LINE_BYTES_MAX - len(data))
             more = self._content.read(self._position + len(data), wanted)
             at_end = len(more) < wanted
             data += more
+            whole = self._decoder.whole(data, final=at_end and final)
         if at_end and final:
             self._finished, self._waiting_bytes = not data, 0
-            whole = data
         else:
-            whole = data[: data.rfind(b"\n") + 1]
-            self._waiting_bytes = len(data) - len(whole) if at_end else 0
+            self._waiting_bytes = len(data) - whole if at_end else 0
         self._oversized = not whole and len(data) >= LINE_BYTES_MAX
-        lines = whole.count(b"\n")
+        data = data[:whole]
+        lines = data.count(b"\n")
         if lines:
-            self._bytes_per_line = (whole.rfind(b"\n") + 1) / lines
-        return whole[: _end_of_line(whole, max_records)] if lines >= max_records else whole
+            self._bytes_per_line = (data.rfind(b"\n") + 1) / lines
+        return data[: self._decoder.end_of(data, max_records)] if lines >= max_records else data
 
     def _skip_oversized(self, start: Position) -> Batch | None:
         """Step over a line that is too long, without keeping it; None when there is none, or its end is not written."""
@@ -125,38 +125,25 @@ class FileReader:
         self._position = Position(offset)
         beginning = self._content.read(start, _SHOWN_BYTES)
         dead = DeadRecord(position=start, reason=f"a line of more than {LINE_BYTES_MAX} bytes", raw=beginning)
-        empty = _batch(start, b"", self._nothing)
+        empty = self._batch(start, b"", self._nothing)
         return Batch(frame=empty.frame, dead=[dead], origin=empty.origin)
+
+    def _batch(self, start: int, data: bytes, decoded: Decoded) -> Batch:
+        """`start` is the position of `data`."""
+        records: Spans = ()
+
+        def origin(row: int) -> tuple[Position, bytes]:
+            nonlocal records
+            if not records:
+                records = self._decoder.split(data)
+            offset, record = records[row if decoded.rows is None else decoded.rows[row]]
+            return Position(start + offset), record
+
+        dead = [
+            DeadRecord(position=Position(start + line.offset), reason=line.reason, raw=line.raw)
+            for line in decoded.dead
+        ]
+        return Batch(frame=decoded.frame, dead=dead, origin=origin)
 
     def _line_bytes(self) -> float:
         return self._bytes_per_line or 100.0
-
-
-def _end_of_line(data: bytes, number: int) -> int:
-    """Offset just behind the `number`th line end, by halving: counting is much faster than finding."""
-    low, high, before = 0, len(data), 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        counted = data.count(b"\n", low, middle)
-        if before + counted >= number:
-            high = middle
-        else:
-            before += counted
-            low = middle
-    return high
-
-
-def _batch(start: int, data: bytes, decoded: Decoded) -> Batch:
-    """`start` is the position of `data`."""
-    lines: list[tuple[int, bytes]] = []
-
-    def origin(row: int) -> tuple[Position, bytes]:
-        if not lines:
-            lines.extend(lines_with_offsets(data))
-        offset, line = lines[row if decoded.rows is None else decoded.rows[row]]
-        return Position(start + offset), line
-
-    dead = [
-        DeadRecord(position=Position(start + line.offset), reason=line.reason, raw=line.raw) for line in decoded.dead
-    ]
-    return Batch(frame=decoded.frame, dead=dead, origin=origin)

@@ -1,4 +1,4 @@
-"""Files of JSON lines as a source: every file is a shard, a position is the offset of the next unread line in bytes.
+"""Files of JSON lines or CSV as a source: every file is a shard, a position is where its next record begins, in bytes.
 
 Files may be finite, or growing: then lines are only ever added at their ends and files only ever added, and the
 source has ended when a file `_SUCCESS` appears in its directory, as Hadoop's tools leave it, and everything before it
@@ -18,8 +18,10 @@ import polars as pl
 
 from millstream.contract.checkpoint import Position, ShardId
 from millstream.errors import SourceFailed
+from millstream.sources.csv_lines import CsvDecoder, CsvFormat
+from millstream.sources.decoding import Decoder
 from millstream.sources.file_bytes import FileBytes, GzipBytes, PlainBytes
-from millstream.sources.file_reader import FileReader
+from millstream.sources.file_reader import LINE_BYTES_MAX, FileReader
 from millstream.sources.folder import Folder
 from millstream.sources.json_lines import JsonLinesDecoder
 from millstream.sources.source import Discovery, Schema, SourceShard
@@ -30,11 +32,14 @@ _SAMPLE_BYTES = 1 << 16
 class FilesSource:
     """The files that match a pattern: one file, a directory, or a glob (`**` for any depth)."""
 
-    def __init__(self, pattern: str, schema: Mapping[str, pl.DataType], *, growing: bool) -> None:
-        """Raises `ProgramError` for a type that cannot be read from JSON."""
-        JsonLinesDecoder(schema)
+    def __init__(
+        self, pattern: str, schema: Mapping[str, pl.DataType], *, growing: bool, csv: CsvFormat | None = None
+    ) -> None:
+        """JSON lines, unless `csv` says how they are CSV.  Raises `ProgramError` for a type that cannot be read."""
         self._pattern = pattern
         self._schema = dict(schema)
+        self._csv = csv
+        self._decoder("")
         self._growing = growing
         self._folder = Folder(pattern, growing=growing)
         self._line_bytes: dict[str, float] = {}
@@ -83,7 +88,33 @@ class FilesSource:
         except OSError as problem:
             raise SourceFailed(f"{self.name}: cannot open shard {shard}: {problem}") from problem
         final = self._folder.has_ended if self._growing and path.suffix != ".gz" else _always
-        return FileReader(f"{self.name}: shard {shard}", content, JsonLinesDecoder(self._schema), position, final)
+        label = f"{self.name}: shard {shard}"
+        decoder = self._decoder(label)
+        if position and self._csv is not None and self._csv.header:
+            self._learn_preamble(label, decoder, content)
+        return FileReader(label, content, decoder, position, final)
+
+    def _decoder(self, label: str) -> Decoder:
+        return JsonLinesDecoder(self._schema) if self._csv is None else CsvDecoder(label, self._schema, self._csv)
+
+    @staticmethod
+    def _learn_preamble(label: str, decoder: Decoder, content: FileBytes) -> None:
+        """Let the decoder see the beginning of a file that is read on from further down."""
+        try:
+            beginning = content.read(0, _SAMPLE_BYTES)
+            while not (whole := decoder.whole(beginning, final=False)) and len(beginning) < LINE_BYTES_MAX:
+                more = content.read(len(beginning), len(beginning))
+                if not more:
+                    whole = len(beginning)
+                    break
+                beginning += more
+            decoder.preamble(beginning[:whole])
+        except OSError as problem:
+            content.close()
+            raise SourceFailed(f"{label}: {problem}") from problem
+        except SourceFailed:
+            content.close()
+            raise
 
     def _bytes_per_line(self, path: Path) -> float:
         """From the beginning of the file; looked at once."""

@@ -25,33 +25,20 @@ from typing import Any, Optional
 import msgspec
 import polars as pl
 
+from millstream.sources.decoding import (
+    DeadLine,
+    Decoded,
+    Spans,
+    byte_order_mark,
+    converted,
+    end_of_line,
+    whole_lines,
+)
 from millstream.sources.text_types import ColumnReader, readable_type
 
 BAD_LINES_MAX = 512
 _BLANK = b" \t\r\n"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLine:
-    """A line that cannot be decoded: where it begins in the data, why, and its bytes without the line end."""
-
-    offset: int
-    reason: str
-    raw: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
-    """Good lines as a frame, dead ones, and how many bytes of the data were used up (less than all: call again).
-
-    `rows` are the indexes, among the lines that are not blank, of the frame's rows; None: all of them.
-    """
-
-    frame: pl.DataFrame
-    dead: Sequence[DeadLine]
-    used: int
-    rows: Sequence[int] | None = None
 
 
 class JsonLinesDecoder:
@@ -63,8 +50,24 @@ class JsonLinesDecoder:
         self._decoded = {name: column.decoded for name, column in self._columns.items()}
         self._judge = msgspec.json.Decoder(_judge_type(self._decoded))
 
+    def whole(self, data: bytes, *, final: bool) -> int:
+        """See `Decoder`."""
+        return whole_lines(data, final=final)
+
+    def end_of(self, data: bytes, records: int) -> int:
+        """See `Decoder`.  Blank lines count."""
+        return end_of_line(data, records)
+
+    def preamble(self, data: bytes) -> int:
+        """See `Decoder`: a byte-order mark."""
+        return byte_order_mark(data)
+
+    def split(self, data: bytes) -> Spans:
+        """See `Decoder`."""
+        return lines_with_offsets(data)
+
     def decode(self, data: bytes) -> Decoded:
-        """Decode `data`, which is whole lines; the last one may lack its line end."""
+        """See `Decoder`."""
         frame = None if _has_surrogate(data) else self._frame(data)
         if frame is None or frame.height != _line_count(data, likely=frame.height):
             return self._decode_apart(data)
@@ -116,27 +119,10 @@ class JsonLinesDecoder:
         return kept, pl.concat(frames), used
 
     def _converted(
-        self, frame: pl.DataFrame, data: bytes, rows: Sequence[int] | None, dead: list[DeadLine], used: int
+        self, frame: pl.DataFrame, data: bytes, rows: Sequence[int] | None, dead: Sequence[DeadLine], used: int
     ) -> Decoded:
-        """Give every column its type; a row with a value that has not got it is dead."""
-        columns = []
-        problems: dict[int, str] = {}
-        for name, column in self._columns.items():
-            conversion = column.convert(frame[name])
-            columns.append(conversion.values)
-            if conversion.bad is not None:
-                for row in conversion.bad.arg_true().to_list():
-                    problems.setdefault(row, f"{conversion.problem}: {frame[name][row]!r}")
-        frame = pl.DataFrame(columns)
-        if problems:
-            lines = lines_with_offsets(data)
-            rows = range(frame.height) if rows is None else rows
-            for row, problem in problems.items():
-                offset, line = lines[rows[row]]
-                dead.append(DeadLine(offset=offset, reason=problem, raw=line))
-            good = [row for row in range(frame.height) if row not in problems]
-            frame, rows = frame[good], [rows[row] for row in good]
-        return Decoded(frame=frame, dead=sorted(dead, key=lambda line: line.offset), used=used, rows=rows)
+        columns = {name: column.convert for name, column in self._columns.items()}
+        return converted(columns, frame, lambda: self.split(data), rows, dead, used)
 
     # ---- one authority on what is a good line: what Polars makes of it
 

@@ -62,7 +62,24 @@ class ColumnReader:
         if values.null_count() == raw.null_count():
             return Conversion(values, None, "")
         bad = values.is_null() & raw.is_not_null()
-        return Conversion(values, bad, f'"{self._name}" is no {_plain(self._dtype)}')
+        return Conversion(values, bad, self._problem())
+
+    def convert_text(self, raw: pl.Series) -> Conversion:
+        """As `convert`, for values that are all text: numbers in digits, `true` and `false` in any case."""
+        if self.decoded == pl.String():
+            return self.convert(raw)
+        if self.decoded == pl.Boolean():
+            text = raw.str.to_lowercase()
+            parsed = (text == "true").set((text != "true") & (text != "false"), None)
+        else:
+            parsed = raw.cast(self.decoded, strict=False)
+        values = self.convert(parsed).values
+        if values.null_count() == raw.null_count():
+            return Conversion(values, None, "")
+        return Conversion(values, values.is_null() & raw.is_not_null(), self._problem())
+
+    def _problem(self) -> str:
+        return f'"{self._name}" is no {_plain(self._dtype)}'
 
     def _instants(self, raw: pl.Series, dtype: pl.Datetime) -> pl.Series:
         values = _parsed(raw, dtype, *self._likely)

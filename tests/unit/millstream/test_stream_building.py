@@ -185,7 +185,7 @@ WRONG: list[tuple[str, Callable[[], object]]] = [
     ("files: a source needs schema=", lambda: Stream(files("flights"))),
     ('files: "when": Time cannot be read', lambda: Stream(files("f", schema={"when": pl.Time}))),
     ('files: "x.y": Datetime', lambda: Stream(files("f", schema={"x": pl.Struct({"y": pl.Datetime("ms")})}))),
-    ('files: a source reads format="json"', lambda: Stream(files("f", schema=SCHEMA, format="csv"))),
+    ('files: a source reads format="json"', lambda: Stream(files("f", schema=SCHEMA, format="xml"))),
     ("files: a sink writes into a directory, not 'out/*'", lambda: flights().to(files("out/*"))),
     ('files: a sink writes format="json" or "parquet", not', lambda: flights().to(files("out", format="csv"))),
 ]
