@@ -56,6 +56,7 @@ def matches(stream: Stream, rows: Sequence[Mapping[str, Any] | testing.Marker], 
 CASES: dict[str, tuple[Sequence[tuple[float, str]], list[tuple[float, float]]]] = {
     "a then b": ([(0, "a"), (5, "b")], [(0, 5)]),
     "exactly at the end": ([(0, "a"), (10, "b")], [(0, 10)]),
+    "at the end, and not the first then": ([(0, "a"), (10, "a"), (10, "b")], [(0, 10), (10, 10)]),
     "just too late": ([(0, "a"), (10.001, "b")], []),
     "b then a": ([(0, "b"), (1, "a")], []),
     "c between": ([(0, "a"), (1, "c"), (2, "b")], []),
@@ -104,6 +105,8 @@ def test_a_match_is_given_at_once_when_rows_are_in_order() -> None:
 def test_a_row_that_is_late_counts_for_what_still_waits() -> None:
     rows = [row("x", 0, "a"), row("x", 1, "a"), row("y", 9, ""), row("x", 0.5, "b"), row("x", 2, "c"), row("x", 9, "b")]
     assert matches(stream_of(), rows, batch_size=1) == [("x", 0, 0.5)]
+    rows = [row("x", 5, "a"), row("y", 6, ""), row("x", 4, "c"), row("x", 8, "b")]
+    assert matches(stream_of(), rows, batch_size=1) == [("x", 5, 8)]
 
 
 def test_what_waits_outlives_restarts() -> None:
