@@ -133,7 +133,7 @@ class World:
     def attempted(self, step: Step, now: float) -> None:
         """The step is about to be sent: until it is known how that went, its offers are not to be used again."""
         if isinstance(step, Announce):
-            self.announced = replace(self.told, tried_at=now)
+            self.announced = replace(self.told, tried_at=now, sure=False)
         if isinstance(step, Place | Refuse):
             self.doubtful.update(offer_id for offer_id in step.offer_ids if offer_id in self.offers)
 
@@ -150,7 +150,7 @@ class World:
             case Refuse():
                 self._used(step)
             case Announce():
-                self.announced = replace(self.told, refusals=self.told.refusals + 1)
+                self.announced = replace(self.told, refusals=self.told.refusals + 1, sure=True)
                 if step.constraints:
                     self.link = replace(self.link, constrains=False)
             case Answer():

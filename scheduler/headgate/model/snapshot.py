@@ -60,12 +60,14 @@ class Announced:
     """What the master last heard of us.  `tried_at` is when we last tried to change it, `refusals` count in a row.
 
     `lasting`: it keeps our tasks for as long as the settings say; else it has us on trial, as one just registered.
+    `sure`: it has heard nothing else since; else the answer to a change is missing, and it may have taken it.
     """
 
     roles: tuple[str, ...]
     capabilities: tuple[str, ...]
     constraints: OfferConstraints = field(default_factory=dict)
     lasting: bool = True
+    sure: bool = True
     tried_at: float | None = None
     refusals: int = 0
 

@@ -10,7 +10,7 @@ from paper_cluster import GIB, SETTINGS, PaperCluster, job_spec, started
 
 from headgate.adapters.memory_store import MemoryStore
 from headgate.core.intake import heeds_constraints
-from headgate.errors import CallRejected
+from headgate.errors import CallRejected, MasterUnavailable
 from headgate.model.call import Accept, Call, Decline, Kill, Revive, SendMessage, Suppress, UpdateFramework
 from headgate.model.event import Disconnected, Offers, Rescinded, Subscribed
 from headgate.model.ids import AgentId, JobName, OfferId, TaskId
@@ -227,6 +227,38 @@ def test_a_master_that_refuses_constraints_is_told_the_rest_without() -> None:
     cluster.advance(600.0)
     assert not any(call.offer_constraints for call in master.updates[1:])
     assert len(master.updates) <= 4
+
+
+class Mumbling:
+    """The paper master, whose first answer to a change is lost though it has taken it."""
+
+    def __init__(self, cluster: PaperCluster) -> None:
+        self._cluster = cluster
+        self.updates: list[UpdateFramework] = []
+
+    def send(self, call: Call) -> None:
+        self._cluster.send(call)
+        if isinstance(call, UpdateFramework):
+            self.updates.append(call)
+            if len(self.updates) == 1:
+                raise MasterUnavailable("the answer is lost")
+
+
+def test_a_change_whose_answer_was_lost_is_not_taken_for_one_that_was_not_made() -> None:
+    """Else constraints that nobody wants any more would hide agents for ever."""
+    cluster = PaperCluster(1)
+    master = Mumbling(cluster)
+    scheduler = cluster.attach(MemoryStore(), master)
+    scheduler.deliver(Disconnected(reason="other version"))
+    scheduler.deliver(Subscribed(framework_id=cluster.framework_id, master="paper:5050", master_version="1.12.0"))
+    scheduler.submit(PICKY)
+    cluster.until(lambda: bool(master.updates))
+    assert set(master.updates[0].offer_constraints) == {"web"}
+    scheduler.cancel(PICKY.name)
+    cluster.advance(30.0)
+    assert len(master.updates) > 1
+    assert "web" not in master.updates[-1].framework.roles
+    assert master.updates[-1].offer_constraints == {}
 
 
 class Stubborn:
