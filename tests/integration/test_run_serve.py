@@ -75,7 +75,8 @@ def test_a_job_from_submission_to_its_end_over_a_restart_of_the_scheduler(
     assert "2.jsonl" in text
     assert re.search(r"numbers +running", headgate("list", "--api", api))
     assert "numbers is running for" in headgate("explain", "numbers", "--api", api)
-    assert headgate("explain", "nothing", "--api", api, code=2) == "error: there is no job nothing; there are: numbers\n"
+    told = headgate("explain", "nothing", "--api", api, code=2)
+    assert told == "error: there is no job nothing; there are: numbers\n"
     assert 'headgate_job_workers_ready{job="numbers"} 2.0' in requests.get(f"{api}/metrics", timeout=10).text
 
     before = status()
@@ -229,3 +230,5 @@ def test_bad_options_are_told_with_their_name(tmp_path: Path) -> None:
     assert "Missing option '--master'" in headgate("serve", code=2)
     told = headgate("serve", "--master", "x", "--data-dir", tmp_path, "--failover-timeout", "soon", code=2)
     assert "--failover-timeout: 'soon' is not a duration" in told
+    told = headgate("serve", "--master", "x", "--data-dir", tmp_path, "--disaster-share", "0%", code=2)
+    assert "--disaster-share: '0%' is no share; write 1% to 100%, or off" in told

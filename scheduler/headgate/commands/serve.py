@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from headgate.commands.master_options import master_options
 from headgate.commands.options import read_secret
 
 log = logging.getLogger(__name__)
+
+_GPU_POLICIES = {"kept": "kept", "always-kept": "always kept", "open": "open"}
+"""As the option says it, and as `GpuPolicy` does."""
 
 
 @click.command("serve", context_settings={"show_default": True})
@@ -116,6 +120,24 @@ log = logging.getLogger(__name__)
     help="How long the master keeps our tasks while no scheduler is there.",
 )
 @click.option(
+    "--gpu-agents",
+    envvar="HEADGATE_GPU_AGENTS",
+    show_envvar=True,
+    type=click.Choice(list(_GPU_POLICIES)),
+    default="kept",
+    help="What work without GPUs may do on agents with GPUs: kept – run there only if no other agent known could ever "
+    "run it; always-kept – never; open – run there like anywhere else.",
+)
+@click.option(
+    "--disaster-share",
+    envvar="HEADGATE_DISASTER_SHARE",
+    show_envvar=True,
+    default="20%",
+    metavar="PERCENT|off",
+    help="When this share of all workers (and at least ten) or of all agents (and at least three) is lost within two "
+    "minutes, kills, scaling down and restarts wait until it has been calm for a minute.",
+)
+@click.option(
     "--forget-framework",
     envvar="HEADGATE_FORGET_FRAMEWORK",
     show_envvar=True,
@@ -167,6 +189,7 @@ def _options(given: dict[str, Any]) -> Any:
     from headgate.adapters.api_server import read_address
     from headgate.core.units import find_seconds
     from headgate.model.ids import FrameworkId
+    from headgate.model.settings import Disaster, GpuPolicy
     from headgate.service_options import Options, default_framework
 
     def seconds(option: str) -> float:
@@ -175,6 +198,16 @@ def _options(given: dict[str, Any]) -> Any:
         if not found:
             raise click.BadParameter(f"{text!r} is not a duration; write 30s, 5m, 2h or 7d", param_hint=option)
         return found
+
+    def disaster() -> Disaster:
+        text = given["disaster_share"]
+        if text == "off":
+            return Disaster(enabled=False)
+        found = re.fullmatch(r"(\d{1,3})\s*%", text)
+        if found is None or not 1 <= int(found[1]) <= 100:
+            raise click.BadParameter(f"{text!r} is no share; write 1% to 100%, or off", param_hint="--disaster-share")
+        share = int(found[1]) / 100
+        return Disaster(workers_share=share, agents_share=share)
 
     framework = replace(
         default_framework(role=given["role"], user=given["user"]),
@@ -195,5 +228,7 @@ def _options(given: dict[str, Any]) -> Any:
         doors=given["doors"],
         pymesos=given["driver"] == "pymesos",
         worker_python=given["worker_python"],
+        gpus=GpuPolicy(_GPU_POLICIES[given["gpu_agents"]]),
+        disaster=disaster(),
         forget_framework=FrameworkId(given["forget_framework"]) if given["forget_framework"] else None,
     )
