@@ -9,7 +9,7 @@ The rules, beside those of `millstream.sources.csv_records` for quotes and line 
   that cannot be, too many or too few fields, quotes out of place and invalid UTF-8 make the record dead.
 - A byte-order mark at the very beginning of a file is skipped.
 
-Text without quotes is decoded all at once, and record by record only when that fails: many times slower.
+Text whose records are lines is decoded all at once, and record by record only when that fails: many times slower.
 """
 
 from __future__ import annotations
@@ -110,10 +110,11 @@ class CsvDecoder:
         Polars takes a record with too few fields for one with nulls, and `\r` at the end of any field for a line end:
         so these are counted.
         """
-        if b'"' in data or data.startswith(BYTE_ORDER_MARK):
+        bare = self._records.skeleton(data)
+        if bare is None or data.startswith(BYTE_ORDER_MARK):
             return None
         lines = data.count(b"\n") + (0 if data.endswith(b"\n") else 1)
-        if data.count(self._separator) != lines * (self._width - 1):
+        if bare.count(self._separator) != lines * (self._width - 1):
             return None
         if data.count(b"\r") != data.count(b"\r\n"):
             return None
@@ -125,13 +126,14 @@ class CsvDecoder:
                 has_header=False,
                 schema={str(at): pl.String for at in range(self._width)},
                 separator=self._separator.decode(),
-                quote_char=None,
+                quote_char='"',
             )
         except pl.exceptions.PolarsError:
             return None
         if found.height != lines:
             return None
-        return found.select(pl.col(str(at)).alias(name) for name, at in places.items())
+        columns = {name: pl.col(str(at)) for name, at in places.items()}
+        return found.select(pl.when(column != "").then(column).alias(name) for name, column in columns.items())
 
     def _one_by_one(self, data: bytes, places: Mapping[str, int]) -> Decoded:
         dead: list[DeadLine] = []

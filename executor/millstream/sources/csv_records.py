@@ -18,6 +18,7 @@ from millstream.sources.decoding import Spans, end_of_line, whole_lines
 
 MULTILINE_BYTES_MAX = 1 << 20
 
+_QUOTED_FIELD = re.compile(rb'"[^"]*(?:""[^"]*)*"')
 _QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 
 
@@ -43,8 +44,9 @@ class CsvRecords:
 
     def whole(self, data: bytes, *, final: bool) -> int:
         """See `Decoder`."""
-        if b'"' not in data:
-            return whole_lines(data, final=final)
+        end = whole_lines(data, final=final)
+        if self.skeleton(data[:end]) is not None:
+            return end
         end = 0
         for _, end in self._spans(data, final=final):  # noqa: B007 - the last one is wanted
             pass
@@ -52,12 +54,29 @@ class CsvRecords:
 
     def end_of(self, data: bytes, records: int) -> int:
         """See `Decoder`.  Empty lines count."""
-        if b'"' not in data:
+        if self.skeleton(data) is not None:
             return end_of_line(data, records)
         last = (0, 0)
         for last in itertools.islice(self._spans(data, final=True), records):  # noqa: B007 - the last one is wanted
             pass
         return last[1]
+
+    def skeleton(self, data: bytes) -> bytes | None:
+        """The text with every quoted part as a mere `"`, if each line is a record whose quotes are in their places.
+
+        None: it may be otherwise.
+        """
+        if b'"' not in data:
+            return data
+        if data.count(b'"') % 2:
+            return None
+        bare = _QUOTED_FIELD.sub(b'"', data)
+        if bare.count(b"\n") != data.count(b"\n"):
+            return None
+        mark, fields = self._separator.encode(), bare.count(b'"')
+        begun = bare.count(mark + b'"') + bare.count(b'\n"') + bare.startswith(b'"')
+        ended = bare.count(b'"' + mark) + bare.count(b'"\n') + bare.count(b'"\r\n') + bare.endswith(b'"')
+        return bare if begun == ended == fields else None
 
     def split(self, data: bytes) -> Spans:
         """See `Decoder`."""
