@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from millstream.contract.checkpoint import END_OF_TIME_US, Manifest, ShardCounters, ShardId
+from millstream.contract.checkpoint import Manifest, ShardCounters, ShardId
 from millstream.errors import DamagedLog, MillstreamError
 from millstream.state.tables import datetime_of, main_role, readable, together
 from millstream.stores.location import open_store
@@ -156,7 +156,6 @@ def _checkpoint_rows(store: ObjectStore, shard: ShardId, *, verify: bool) -> Ite
 
 
 def _row(manifest: Manifest, problem: str | None) -> tuple[object, ...]:
-    watermark_us = manifest.watermark_us
     row = {
         "shard": manifest.shard,
         "checkpoint": manifest.number,
@@ -165,7 +164,7 @@ def _row(manifest: Manifest, problem: str | None) -> tuple[object, ...]:
         "state_bytes": manifest.state_bytes,
         "roles": sorted(role_of(file) for file in manifest.state_files),
         "positions": json.dumps(dict(manifest.positions)),
-        "watermark": None if watermark_us == END_OF_TIME_US else watermark_us,
+        "watermark": manifest.watermark_us,
         "finished": manifest.finished,
         **{name: getattr(manifest.counters, name) for name in _COUNTERS},
         "accumulators": json.dumps(dict(manifest.accumulators)),

@@ -407,3 +407,28 @@ def test_the_command_line_prints_json_lines(tmp_path: Path, bad: Path, capsys: p
     assert main(["replay", str(bad), "job", "--to", str(tmp_path / "again")]) == 2
     assert main(["read", str(bad), "jab"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_replay_of_csv_is_read_without_a_header(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "one.csv").write_text("key,at,n\nx,2024-01-01T00:00:00,1\ny,2024-01-01T00:01:00,seven\n")
+    schema = {"key": pl.String, "at": pl.Datetime("ms"), "n": pl.Int64}
+
+    def read(place: Path, job: str, into: str, schema: Any, *, shard: str, header: bool) -> None:
+        stream = Stream(files(str(place), format="csv", schema=schema, header=header)).to(files(str(tmp_path / into)))
+        store = DirectoryStore(tmp_path / "store" / job)
+        runtime = ShardRuntime(stream.plan(), shard=ShardId(shard), epoch=1, owner="w", store=store)
+        runtime.claim_and_restore(0.0)
+        while not runtime.step(0.0, 100).finished:
+            pass
+        runtime.checkpoint(0.0)
+        runtime.close()
+
+    read(source, "job", "out", schema, shard="one.csv", header=True)
+    done = state.replay(tmp_path / "store", "job", tmp_path / "again")
+    assert (tmp_path / "again" / done.files[0].name).read_text() == "y,2024-01-01T00:01:00,seven\n"
+    mended = {**schema, "n": pl.String}
+    read(tmp_path / "again", "mended", "fixed", mended, shard=done.files[0].name, header=False)
+    rows = [json.loads(line) for path in (tmp_path / "fixed").glob("*.jsonl") for line in path.read_text().splitlines()]
+    assert [(row["key"], row["n"]) for row in rows] == [("y", "seven")]
