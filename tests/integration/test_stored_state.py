@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -161,6 +162,19 @@ def test_what_is_not_there_is_said(ran: Path, tmp_path: Path) -> None:
         assert told in headgate(*arguments, cwd=ran, code=2).stderr
     error = json.loads(headgate("checkpoints", STORE, "hullo", "--json", cwd=ran, code=2).stderr)
     assert 'job "hullo"' in error["error"]
+
+
+def test_who_has_read_enough_hears_no_complaint(ran: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*HEADGATE, "dead-letters", STORE, "hello", "--json"]
+    try:
+        done = subprocess.run(
+            command, cwd=ran, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_a_python_that_cannot_read_state_is_named_with_the_remedy(tmp_path: Path) -> None:

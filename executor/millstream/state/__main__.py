@@ -1,7 +1,7 @@
 """`python -m millstream.state`: the functions of `millstream.state` for a shell, as JSON lines.
 
 What was asked for goes to standard output, one row a line, remarks and errors to standard error.  Exit codes: 0 done,
-1 failed, 2 no such thing or a wrong option.
+1 failed, 2 no such thing or a wrong option, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import polars as pl
 from millstream.errors import MillstreamError, ProgramError
 from millstream.state import ReplayRefused, StateNotFound, checkpoints, dead_letters, read, replay
 
+_NO_READER = 141
+"""What a shell says of a program whose output nobody reads any more: 128 + SIGPIPE."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the arguments say; returns the exit code."""
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (MillstreamError, OSError) as problem:
         if isinstance(problem, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+            return _NO_READER
         print(f"error: {problem}", file=sys.stderr)  # noqa: T201
         return 2 if isinstance(problem, (StateNotFound, ProgramError, ReplayRefused)) else 1
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ Row = Mapping[str, Any]
 
 _BAD_INPUT = 2
 _MISSING = 3
+_NO_READER = 141
 _CHILD = """
 import sys
 sys.path[:] = [each for each in sys.path if each]  # the folder one happens to be in holds no libraries
@@ -61,6 +62,7 @@ def ask_state(
     Raises:
         BadOption: there is no such job, shard, checkpoint…
         StateUnreadable: it cannot be read.
+        BrokenPipeError: nobody reads standard output any more.
     """
     arguments = [python, "-c", _CHILD, command, *_options(options), "--", store, job]
     try:
@@ -76,6 +78,8 @@ def ask_state(
     except OSError as problem:
         raise StateUnreadable(f"{python} does not run: {problem.strerror}") from problem
     lines = [line for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode == _NO_READER:
+        raise BrokenPipeError
     if done.returncode:
         raise _failure(done.returncode, lines, python)
     rows = tuple(json.loads(line) for line in (done.stdout or "").splitlines())
