@@ -236,6 +236,13 @@ def test_a_quote_that_is_never_closed_costs_its_line_and_not_the_file(
     assert [raw for _, _, raw in dead] == [b'"open,1', b'"y', *[b"y"] * 59, b'",z']
 
 
+PIECES = st.lists(
+    st.sampled_from(
+        (b"a", b"", b'"a"', b'""', b'"a,a"', b'"a""a"', b'"a"x', b'x"a"', b'5"', b'"', b'"a\na"', b'"a"\r')
+    ),
+    min_size=1,
+    max_size=3,
+).map(b",".join)
 FIELD = st.text(st.sampled_from('a1,;"\n\r \t\x00é\ufeff'), max_size=6)
 
 
@@ -277,6 +284,7 @@ def test_what_another_writes_is_read_whatever_the_batches(
 @given(
     data=st.text(st.sampled_from('a1,"\n\r\x00é\ufeff'), max_size=60).map(str.encode)
     | st.binary(max_size=60)
+    | st.lists(PIECES, max_size=6).map(b"\n".join)
     | st.lists(st.sampled_from((b"a,b", b",", b"a", b"", b"a,b,c", b"\r", b"\xff,b")), max_size=12).map(b"\n".join),
     width=st.integers(1, 3),
 )
