@@ -168,7 +168,7 @@ def explanation(job: JobView, view: View) -> Explanation:
     """Everything the view knows of why."""
     problems = [f"worker {each.worker}: {each.problem}" for each in job.workers if each.problem]
     problems += [
-        f"worker {each.worker}: failed {each.failures} times in a row, the last time so: {each.last_failure}"
+        f"worker {each.worker}: failed {_times(each.failures)}: {each.last_failure}"
         for each in job.workers
         if each.failures and each.last_failure
     ]
@@ -217,6 +217,10 @@ def _reservation_text(kept: ReservationView) -> str | None:
 
 def _operation_state(operation: OperationView) -> str:
     return "sent" if operation.state is None else operation.state.value.removeprefix("OPERATION_").lower()
+
+
+def _times(failures: int) -> str:
+    return "once" if failures == 1 else f"{failures} times in a row, the last time so"
 
 
 def _stuck_text(shard: ShardView) -> str:

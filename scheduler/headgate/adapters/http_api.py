@@ -49,6 +49,8 @@ from headgate.model.view import AgentView, JobView, View
 from headgate.model.waiting import AgentExplanation, DryRun
 
 VERSION = "1"
+_NAMED_MAX = 20
+"""More names than this are not told when one is wrong."""
 _ABOUT = """Jobs in and out of the Headgate scheduler, and what it shows of itself.
 
 Errors are JSON, `{"error": …, "mistakes": […]}`.  With a token set, send `Authorization: Bearer …`; /health, /ready and
@@ -174,11 +176,14 @@ def list_agents(state: State) -> list[AgentView]:
 
 @get("/v1/agents/{name:str}/explain", sync_to_thread=True)
 def explain_agent(state: State, name: FromPath[str]) -> AgentExplanation:
-    """What became of an agent's last offers, and what jobs that wait lack there.  `name` is its id or its host name."""
-    ids = [agent.id for agent in _view(state).agents if name in (agent.id, agent.hostname)]
+    """What became of an agent's last offers, and what jobs that wait lack there; by host name, id, or the id's end."""
+    agents = _view(state).agents
+    ids = [agent.id for agent in agents if name in (agent.id, agent.hostname, agent.id.rpartition("-")[2])]
     found = [each for each in (state.gate.explain_agent(agent_id) for agent_id in ids) if each is not None]
     if not found:
-        raise HTTPException(status_code=404, detail=f"no agent {name} has been offered")
+        hosts = sorted({agent.hostname for agent in agents})
+        known = did_you_mean(name, hosts) if 0 < len(hosts) <= _NAMED_MAX else ""
+        raise HTTPException(status_code=404, detail=f"no agent {name} has been offered{known}")
     newest: AgentExplanation = max(found, key=lambda each: each.seen_at)
     return newest
 
@@ -244,7 +249,9 @@ def _job(view: View, name: str) -> JobView:
     job = view.find_job(name)
     if job is None:
         known = [each.name for each in view.jobs]
-        raise UnknownJob(f"there is no job {name}{did_you_mean(name, known) if known else '; none has been submitted'}")
+        raise UnknownJob(
+            f"there is no job {name}{did_you_mean(name, known[-_NAMED_MAX:]) if known else '; none has been submitted'}"
+        )
     return job
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
@@ -32,7 +33,7 @@ def explained(found: Explanation, *, history: int | None) -> RenderableType:
         parts.append(Text(f"It failed: {found.failure}", style="red"))
     if found.waiting is not None:
         waited = age_text(found.at - found.waiting.since)
-        parts += [Text.assemble((f"Waiting for {waited}: ", "yellow"), found.waiting.text), *_wait(found.waiting)]
+        parts += [Text.assemble((f"Waiting for {waited}: ", "yellow"), found.waiting.head), *_wait(found.waiting)]
     elif not found.state.over and not found.doings:
         parts.append(Text("It waits for nothing."))
     parts += [Text(f"{each[:1].upper()}{each[1:]}.", style="yellow") for each in found.doings]
@@ -47,9 +48,11 @@ def explained(found: Explanation, *, history: int | None) -> RenderableType:
 
 def tried(found: DryRun) -> RenderableType:
     """A job not submitted: what would start where, and why the rest would wait."""
-    parts: list[RenderableType] = [Text.assemble((found.job, "bold"), f": {found.text}")]
-    if found.waiting is not None:
-        parts += _wait(found.waiting)
+    if found.waiting is None:
+        parts: list[RenderableType] = [Text.assemble((found.job, "bold"), f": {found.text}")]
+    else:
+        starts = found.text.removesuffix(f"; {found.waiting.text}")
+        parts = [Text.assemble((found.job, "bold"), f": {starts}; {found.waiting.head}"), *_wait(found.waiting)]
     if found.role_assumed:
         parts.append(
             Text("Its role has not been offered yet: agents are taken as they are for others.", style="yellow")
@@ -61,17 +64,18 @@ def tried(found: DryRun) -> RenderableType:
 def agents_table(agents: Sequence[AgentView], *, at: float) -> Table:
     """One line per agent: what it had free, and what became of that."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bright_black underline", expand=True)
-    for name in ("agent", "host", "free", "seen", "ours", "last offers"):
+    for name in ("agent", "free", "seen", "ours", "last offers"):
         table.add_column(name, justify="right" if name in ("seen", "ours") else "left", no_wrap=name != "last offers")
+    hosts = Counter(agent.hostname for agent in agents)
     for agent in sorted(agents, key=lambda each: (each.hostname, each.id)):
+        # The master numbers its agents; the rest of the id says only which master that was.
+        name = agent.hostname if hosts[agent.hostname] == 1 else f"{agent.hostname} ({agent.id.rpartition('-')[2]})"
         fate = Text(_fate(agent.fate))
         if agent.avoided_until is not None and agent.avoided_until > at:
             fate = Text(f"avoided for {age_text(agent.avoided_until - at)}: tasks failed there. ", style="red") + fate
         if agent.maintenance is not None:
             fate = Text(f"{_maintenance(agent.maintenance, agent.answer, at)} ", style="yellow") + fate
-        table.add_row(
-            agent.id, agent.hostname, _amounts(agent.offered), age_text(at - agent.seen_at), str(agent.tasks), fate
-        )
+        table.add_row(name, _amounts(agent.offered), age_text(at - agent.seen_at), str(agent.tasks), fate)
     return table
 
 
@@ -101,13 +105,15 @@ def agent_explained(found: AgentExplanation, *, at: float) -> RenderableType:
 def _wait(waiting: Waiting) -> list[RenderableType]:
     """The way from all known agents to those that fit, the nearest of them, and what would help."""
     parts: list[RenderableType] = []
-    if waiting.funnel and waiting.agents:
+    # To who backs off, agents do not matter yet.
+    steps = [step for step in waiting.funnel if step.vetoed and waiting.backoff_until is None]
+    if steps:
         table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
         table.add_row("known agents", "", str(waiting.agents), Text("█" * _BAR_WIDTH, style="bright_black"))
-        for step in waiting.funnel:
+        for step in steps:
             width = -(-_BAR_WIDTH * step.left // waiting.agents)
             bar = Text("█" * width, style="green" if step.left else "red")
-            table.add_row(step.check, f"against {step.vetoed}" if step.vetoed else "", str(step.left), bar)
+            table.add_row(step.check, f"against {step.vetoed}", str(step.left), bar)
         parts.append(table)
     nearest = waiting.nearest
     if nearest is not None:
@@ -138,7 +144,7 @@ def _fate(fate: OfferFate | None) -> str:
 
 
 def _amounts(free: Resources) -> str:
-    parts = [f"{free.cpus_m / 1000:g} cpus", size_text(free.mem_m / 1000)]
+    parts = [f"{free.cpus_m / 1000:g} cpu{'' if free.cpus_m == 1000 else 's'}", size_text(free.mem_m / 1000)]
     if free.gpus_m:
-        parts.append(f"{free.gpus_m // 1000} GPUs")
+        parts.append(f"{free.gpus_m // 1000} GPU{'' if free.gpus_m == 1000 else 's'}")
     return ", ".join(parts)

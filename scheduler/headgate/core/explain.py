@@ -34,18 +34,21 @@ def explain(
     if judged.nearest is not None:
         remedy = ", or ".join(judged.alternatives) or _remedy(judged.nearest)
     who = _who(slots)
+    more: list[str] = []
     if gate:
-        text = f"{who}: {gate}"
+        head = gate
     elif all_back_off:
-        text = f"{who}: {_backoff_text(backing_off, now)}"
+        head = _backoff_text(backing_off, now)
     elif gathered is not None:
-        text = f"{who}: {_gang_text(gathered, len(slots), held_until, now)}"
+        head = _gang_text(gathered, len(slots), held_until, now)
     else:
-        text = f"{who}: {_offer_text(judged, remedy)}"
+        head = _offer_text(judged)
+        more = _fit_texts(judged, remedy)
     return Waiting(
         since=min(slot.wanted_since if slot.wanted_since is not None else now for slot in slots),
         workers=tuple(slot.worker for slot in slots),
-        text=text,
+        text=f"{who}: {'; '.join([head, *more])}",
+        head=f"{who}: {head}",
         agents=judged.agents,
         fitting=judged.fitting,
         offers=offers,
@@ -103,15 +106,23 @@ def _gang_text(gathered: int, wanted: int, held_until: float | None, now: float)
     return f"they start all at once; there is room for {gathered} of {wanted}{held}"
 
 
-def _offer_text(judged: Judgement, remedy: str | None) -> str:
+def _offer_text(judged: Judgement) -> str:
     if not judged.agents:
         return "no agent has been offered yet"
     if judged.fitting:
         return f"{judged.fitting} of {judged.agents} known agents would fit; waits for an offer of one"
     reasons = ", ".join(f"{each.agents} {each.kind.value}" for each in judged.vetoed)
-    text = f"none of {judged.agents} known agents fits ({reasons})"
+    return f"none of {judged.agents} known agents fits ({reasons})"
+
+
+def _fit_texts(judged: Judgement, remedy: str | None) -> list[str]:
+    """The agent that comes nearest, and what would help; nothing while an agent fits, or none is known."""
+    if judged.fitting or not judged.agents:
+        return []
+    found = []
     if judged.nearest:
-        text += f"; nearest is {judged.nearest.hostname}: {', '.join(veto.text for veto in judged.nearest.vetoes)}"
+        against = ", ".join(veto.text for veto in judged.nearest.vetoes)
+        found.append(f"nearest is {judged.nearest.hostname}: {against}")
     if judged.never:
-        text += f"; can never fit: {judged.never}"
-    return f"{text}; fits if {remedy}" if remedy else text
+        found.append(f"can never fit: {judged.never}")
+    return [*found, f"fits if {remedy}"] if remedy else found

@@ -90,12 +90,14 @@ class Waiting:
     `agents` those known from their last offer, `fitting` those of them that would do.  `funnel` is the way from the
     one to the other.  `remedy` is what would help, in words: each of `alternatives`, if there are any, would alone.
     `never`: why no agent we know could ever run such a worker.  A gang has found room for `gathered` workers; if it
-    is its turn to gather, that is held until `held_until`.  `text` says all of it in a sentence or two.
+    is its turn to gather, that is held until `held_until`.  `text` says all of it in a sentence or two, `head` only
+    who waits and what for.
     """
 
     since: float
     workers: tuple[int, ...]
     text: str
+    head: str = ""
     agents: int = 0
     fitting: int = 0
     offers: int = 0

@@ -117,7 +117,8 @@ JOB = JobView(
     waiting=Waiting(
         since=AT - 20,
         workers=(2,),
-        text="worker 2 fits on none of 2 agents",
+        text="worker 2 fits on none of 2 agents; nearest is agent-1",
+        head="worker 2 fits on none of 2 agents",
         agents=2,
         vetoed=(VetoCount(kind=VetoKind.MEM, agents=2),),
         funnel=(
@@ -228,7 +229,7 @@ def test_an_explanation_is_sentences() -> None:
     text = drawn(explained(explanation(dataclasses.replace(JOB, history=NOTES), VIEW), history=12))
     for words in (
         "delays is running for 2m 10s.",
-        "Waiting for 20s: worker 2 fits on none of 2 agents",
+        "Waiting for 20s: worker 2 fits on none of 2 agents\n",
         "known agents                 2    ████████████████████",
         "mem             against 2    0",
         "nearest: agent-1: mem: wants 4 GiB, 3.5 GiB free",
@@ -238,6 +239,7 @@ def test_an_explanation_is_sentences() -> None:
         "thing 0",
     ):
         assert words in text, words
+    assert "role" not in text
     assert "It waits for nothing." in drawn(
         explained(explanation(dataclasses.replace(JOB, waiting=None), VIEW), history=12)
     )
@@ -321,13 +323,15 @@ def test_agents_and_what_became_of_their_offers() -> None:
     avoided = dataclasses.replace(agent, id=AgentId("a-2"), avoided_until=AT + 60, fate=None)
     text = drawn(agents_table([agent, avoided], at=AT), 160)
     for words in (
-        "a-1  ",
+        "agent-1 (1)  ",
+        "agent-1 (2)  ",
         "2.5 cpus, 4GiB, 2 GPUs",
         "5.0s",
         "refused for 10m: nothing is wanted",
         "avoided for 1m: tasks failed there.",
     ):
         assert words in text, words
+    assert "agent-1  " in drawn(agents_table([agent], at=AT), 160)
 
 
 def test_an_agent_says_what_jobs_lack_there() -> None:
@@ -344,7 +348,7 @@ def test_an_agent_says_what_jobs_lack_there() -> None:
     )
     text = drawn(agent_explained(found, at=AT))
     for words in (
-        "agent-1 (a-1), last offered 1m 30s ago: 1 cpus, 1GiB free.",
+        "agent-1 (a-1), last offered 1m 30s ago: 1 cpu, 1GiB free.",
         "used for delays.3.0.1: the fullest that fits 1 worker.",
         "delays (offered to web): mem: wants 4 GiB, 1 GiB free",
         "small (offered to web): would fit",
@@ -369,7 +373,7 @@ def test_plain_lines_tell_each_thing_once() -> None:
         "failed       thing 1 [bold]happened[/bold]",
     ]
     assert "backlog 123k, lag 34s, 4,500/s, workers 2/3, in 2.35M, out 12" in first[2]
-    assert first[3:] == [f"{clock_text(AT)}  waiting      worker 2 fits on none of 2 agents"]
+    assert first[3:] == [f"{clock_text(AT)}  waiting      worker 2 fits on none of 2 agents; nearest is agent-1"]
     assert lines.tell(VIEW) == []
     more = Note(at=AT + 1, kind=NoteKind.MOVED, text="moved", job=NAME)
     other = Note(at=AT + 1, kind=NoteKind.MOVED, text="not ours", job=JobName("other"))
