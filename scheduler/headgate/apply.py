@@ -39,6 +39,7 @@ from headgate.model.plan import (
     Ask,
     AskOperations,
     Assign,
+    Dismiss,
     End,
     Flow,
     Place,
@@ -160,6 +161,8 @@ class Sender:
                 return (ReconcileOperations(operations=named),)
             case End():
                 return _end_calls(step)
+            case Dismiss():
+                return (ShutdownExecutor(executor_id=ExecutorId(step.task_id), agent_id=step.agent_id),)
             case Assign():
                 executor = ExecutorId(step.assignment.task_id)
                 return (SendMessage(agent_id=step.agent_id, executor_id=executor, data=encode(step.assignment)),)
@@ -214,6 +217,8 @@ def _verb(step: Step) -> str:
             return f"{'agree' if step.agree else 'object'} to maintenance"
         case End():
             return f"kill {step.task_id}"
+        case Dismiss():
+            return f"shut down the executor of {step.task_id}"
         case Assign():
             return f"send {step.assignment.task_id} its assignment"
         case Place():

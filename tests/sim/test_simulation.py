@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from fixed_set import WORLDS
 
+from headgate.testing.faults import Fault
 from headgate.testing.simulation import report, simulate
 from headgate.testing.world import Options
 
@@ -22,6 +23,23 @@ def test_a_storm_breaks_no_rule_and_is_followed_by_rest(seed: int, options: Opti
     """The real scheduler under the faults of one world."""
     outcome = simulate(seed, options)
     assert outcome.failure is None, report(outcome)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dead_stream_that_nobody_has_noticed_costs_no_worker(seed: int) -> None:
+    """At the default interval heartbeats are missed for longer than workers may be silent."""
+    outcome = simulate(seed, Options(weights={Fault.STREAM_SILENT: 1.0}, storm_s=300.0, heartbeat_s=15.0))
+    assert outcome.failure is None, report(outcome)
+    assert "stream-silent" in outcome.struck
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_executor_outlives_its_task_for_long(seed: int) -> None:
+    """It has said its last word and hangs: nothing but a SHUTDOWN gets its container back."""
+    weights = {Fault.WORKER_QUITS: 6.0, Fault.WORKER_LINGERS: 1.0, Fault.CALL_LOST: 0.1, Fault.SCHEDULER_DIES: 0.01}
+    outcome = simulate(seed, Options(weights=weights))
+    assert outcome.failure is None, report(outcome)
+    assert "worker-lingers" in outcome.struck
 
 
 def commit_seed() -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from headgate.errors import StaleLeader, StoreUnavailable
 from headgate.model.call import Accept, Acknowledge, Decline, Kill, Launch, Reconcile, SendMessage
-from headgate.model.event import Offers, Rescinded, Subscribed, Update
+from headgate.model.event import Message, Offers, Rescinded, Subscribed, Update
 from headgate.model.ids import AgentId, Attempt, ExecutorId, FrameworkId, JobName, OfferId, ShardId, TaskId
 from headgate.model.job import JobSpec, Operator, Placement, Program
 from headgate.model.offer import Offer
@@ -51,7 +52,7 @@ from headgate.testing.shard_log import Answer, Appended, Commit, Entry, ShardLog
 from headgate.testing.shard_rules import OnceOnly, OneFramework, OneOwner
 from headgate.testing.source import Source, total
 from headgate.testing.stored_records import StoredRecords
-from headgate.testing.target_rules import RightOneKilled, WhereItMay
+from headgate.testing.target_rules import RightOneKilled, SilenceHeard, WhereItMay
 from headgate.testing.timeline import BEGIN, Timeline
 from millstream.contract.assignment import Assignment, ShardAssignment
 from millstream.contract.wire import encode
@@ -219,6 +220,8 @@ SUBSCRIBED = Heard("one", Subscribed(framework_id=F, master="m"))
 ACKNOWLEDGED = Sent("one", Acknowledge(agent_id=AGENT, task_id=TASK, uuid="u"))
 LEADS = Leads("one", None)
 KILL = Sent("one", Kill(task_id=TASK, agent_id=AGENT))
+REPORTED = Heard("one", Message(agent_id=AGENT, executor_id=ExecutorId(TASK), data=b""))
+SILENT = ("tasks/" + TASK, replace(task(Stage.KILLING)[1], why="no report for 30 s"))
 BESIDE = Attempt(job=JOB, submission=1, worker=1, attempt=0)
 SECOND = Attempt(job=JOB, submission=1, worker=0, attempt=1)
 
@@ -327,6 +330,9 @@ STORIES: list[tuple[str, type[Rule], list[Happening], bool]] = [
     ("a worker killed that is to work", RightOneKilled, [saved(task(Stage.RUNNING)), KILL], False),
     ("a worker killed that drains", RightOneKilled, [saved(task(Stage.DRAINING)), KILL], True),
     ("a stray killed", RightOneKilled, [KILL], True),
+    ("a worker killed for a silence that nobody heard", SilenceHeard, [REPORTED, saved(SILENT), KILL], False),
+    ("a worker killed for another reason", SilenceHeard, [REPORTED, saved(task(Stage.KILLING)), KILL], True),
+    ("a worker killed of which nothing is recorded", SilenceHeard, [REPORTED, KILL], True),
     ("a task too many", NoMoreThanWished, [saved(job(), task(), task(attempt=BESIDE)), launch()], False),
     (
         "a task that is to go, once there is another",

@@ -70,6 +70,7 @@ def decide(snapshot: Snapshot) -> Plan:
         *probes(ledger, snapshot, due),
         *offers.flows,
         *words.kills(ledger, snapshot, strays, due, open_gate=open_gate, frozen=frozen),
+        *words.dismissals(snapshot, strays, due, open_gate=open_gate, frozen=frozen),
         *words.assignments(ledger, snapshot, due),
         *offers.places,
         *offers.refusals,

@@ -39,7 +39,7 @@ from headgate.model.ids import AgentId, TaskId, find_attempt
 from headgate.model.note import NoteKind
 from headgate.model.offer import InverseOffer, Offer
 from headgate.model.resources import Resources
-from headgate.model.snapshot import AgentSeen, Link, RoleFlow
+from headgate.model.snapshot import AgentSeen, Leaving, Link, RoleFlow
 from headgate.model.status import TaskState, TaskStatus
 from headgate.model.task import Stage
 from headgate.model.view import MasterView
@@ -83,9 +83,10 @@ def take_in(world: World, event: MasterEvent, now: float) -> Acknowledge | Ackno
         case InverseOffers():
             for inverse in event.inverse_offers:
                 _asked_back(world, inverse)
-        case ExecutorEnded() | Heartbeat():
-            # The one is a hint only: its tasks' updates follow.  The other has said all by being there.
-            pass
+        case ExecutorEnded(executor_id=executor_id):
+            _executor_ended(world, TaskId(executor_id))
+        case Heartbeat():
+            pass  # It has said all by being there.
     return None
 
 
@@ -120,6 +121,13 @@ def _agent_lost(world: World, agent_id: AgentId) -> None:
     world.agents.pop(agent_id, None)
     tasks = world.ledger.tasks.values()
     world.unanswered |= {task.id for task in tasks if task.agent_id == agent_id and task.stage is not Stage.UNREACHABLE}
+
+
+def _executor_ended(world: World, task_id: TaskId) -> None:
+    """What became of its task the updates say, which may come before or after."""
+    world.leaving.pop(task_id, None)
+    if task_id in world.ledger.tasks:
+        world.exited.add(task_id)
 
 
 def _disconnected(world: World, reason: str, now: float) -> None:
@@ -173,6 +181,10 @@ def _all_offered(world: World, offers: Sequence[Offer], now: float) -> None:
 
 
 def _offered(world: World, offer: Offer, offered: Resources, now: float) -> None:
+    for task_id in map(TaskId, offer.executor_ids):
+        if task_id not in world.ledger.tasks and task_id not in world.strays:
+            # Its task ended while another scheduler led, say.
+            world.leaving.setdefault(task_id, Leaving(agent_id=offer.agent_id, since=now))
     world.absent.discard(offer.agent_id)
     if offer.unavailability is None:
         world.windows.pop(offer.agent_id, None)
@@ -198,6 +210,7 @@ def _offered(world: World, offer: Offer, offered: Resources, now: float) -> None
 
 def _updated(world: World, status: TaskStatus, now: float) -> Acknowledge | None:
     world.unanswered.discard(status.task_id)
+    _last_word(world, status, now)
     cause = cause_of(status)
     if cause is None:
         world.say(now, NoteKind.PROBLEM, f"{status.task_id}: {status_text(status)}; it is left as it is")
@@ -213,6 +226,14 @@ def _updated(world: World, status: TaskStatus, now: float) -> Acknowledge | None
     if not status.uuid or status.agent_id is None:
         return None
     return Acknowledge(agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid)
+
+
+def _last_word(world: World, status: TaskStatus, now: float) -> None:
+    """An executor that says that its task, the only one it has, is over, is to end next."""
+    known = status.task_id in world.ledger.tasks or status.task_id in world.strays
+    by_itself = status.state.terminal and status.source == "EXECUTOR"
+    if known and by_itself and status.agent_id is not None and status.task_id not in world.exited:
+        world.leaving[status.task_id] = Leaving(agent_id=status.agent_id, since=now)
 
 
 def _task_event(world: World, task_id: TaskId, agent_id: AgentId | None, cause: Cause, text: str, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What is said to tasks again and again until it shows: kills and assignments.
+"""What is said to tasks again and again until it shows: kills and assignments; and to executors that outlive them.
 
 Messages may be lost, and a kill is only advice, so both are repeated for as long as the records ask for them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from headgate.core.ledger import Ledger
 from headgate.model.ids import AgentId, JobName, ShardId, TaskId
-from headgate.model.plan import Assign, End
+from headgate.model.plan import Assign, Dismiss, End
 from headgate.model.snapshot import Snapshot
 from headgate.model.task import Stage
 from millstream.contract.assignment import Assignment, ShardAssignment
@@ -57,6 +57,34 @@ def kills(
             due.append(again_at)
         else:
             found.append(end)
+    return tuple(found)
+
+
+def dismissals(
+    snapshot: Snapshot,
+    strays: Mapping[TaskId, AgentId | None],
+    due: list[float],
+    *,
+    open_gate: bool,
+    frozen: str | None = None,
+) -> tuple[Dismiss, ...]:
+    """Ends of executors that do not end by themselves, hold what their container holds, and are of no more use.
+
+    Not before reconciliation, nor in a disaster, as for strays, which are `kills`' concern.
+    """
+    if not open_gate or frozen:
+        return ()
+    wait_s = snapshot.settings.patience.kill_overdue_s
+    found = []
+    for task_id, leaving in sorted(snapshot.leaving.items()):
+        if task_id in strays:
+            continue
+        until = max(leaving.since, leaving.told_at or 0.0) + wait_s
+        if until > snapshot.now:
+            due.append(until)
+        else:
+            reason = f"it has not ended within {wait_s:.0f} s of its task"
+            found.append(Dismiss(task_id=task_id, agent_id=leaving.agent_id, reason=reason))
     return tuple(found)
 
 

@@ -16,10 +16,23 @@ from headgate.model.ids import AgentId, JobName, OfferId, OperationId, ShardId, 
 from headgate.model.measurements import Heard
 from headgate.model.note import Note, NoteKind
 from headgate.model.offer import InverseOffer, Offer, Unavailability
-from headgate.model.plan import Announce, Answer, Ask, AskOperations, Assign, End, Flow, Place, Plan, Refuse, Step
+from headgate.model.plan import (
+    Announce,
+    Answer,
+    Ask,
+    AskOperations,
+    Assign,
+    Dismiss,
+    End,
+    Flow,
+    Place,
+    Plan,
+    Refuse,
+    Step,
+)
 from headgate.model.record import Records
 from headgate.model.settings import Settings
-from headgate.model.snapshot import AgentSeen, Announced, Link, RoleFlow, Sent, Snapshot
+from headgate.model.snapshot import AgentSeen, Announced, Leaving, Link, RoleFlow, Sent, Snapshot
 from headgate.model.view import MasterView
 from headgate.model.waiting import InverseAnswer, OfferFate
 from millstream.contract.report import ShardReport
@@ -46,6 +59,8 @@ class World:
         self.last_reports: dict[tuple[JobName, int], dict[ShardId, tuple[ShardReport, float]]] = {}
         self.flows: dict[str, RoleFlow] = {}
         self.strays: dict[TaskId, AgentId | None] = {}
+        self.leaving: dict[TaskId, Leaving] = {}
+        self.exited: set[TaskId] = set()
         self.announced: Announced | None = None
         self.inverse_offers: dict[OfferId, InverseOffer] = {}
         self.windows: dict[AgentId, Unavailability] = {}
@@ -95,6 +110,7 @@ class World:
                 operations=dict(self.asked_operations),
             ),
             strays=dict(self.strays),
+            leaving=dict(self.leaving),
             announced=self.announced,
             inverse_offers=dict(self.inverse_offers),
             windows=dict(self.windows),
@@ -157,6 +173,8 @@ class World:
                 self._answered(step)
             case End():
                 self._kills[step.task_id] = now
+            case Dismiss():
+                self.leaving.pop(step.task_id, None)
             case Flow() | AskOperations() | Assign():
                 self.performed(step, now)
             case Ask() if not step.gate:
@@ -215,6 +233,8 @@ class World:
                 self._kills[step.task_id] = now
                 if step.task_id in self.strays:
                     self.counted["strays killed"] += 1
+            case Dismiss():
+                self._performed_dismissal(step, now)
             case Assign():
                 self._assignments[TaskId(step.assignment.task_id)] = (step.assignment.version, now)
             case Place():
@@ -238,6 +258,14 @@ class World:
         else:
             self._asked.update((task_id, now) for task_id, _ in step.tasks)
 
+    def _performed_dismissal(self, step: Dismiss, now: float) -> None:
+        """Told again once, since the call may be lost; whoever is still there then is seen with its agent's offers."""
+        leaving = self.leaving.pop(step.task_id, None)
+        if leaving is not None and leaving.shutdowns == 0:
+            self.counted["executors shut down"] += 1
+            self.say(now, NoteKind.PROBLEM, f"the executor of {step.task_id} is shut down: {step.reason}")
+            self.leaving[step.task_id] = replace(leaving, shutdowns=1, told_at=now)
+
     def _forget(self, now: float) -> None:
         """Drop what is known of tasks, jobs and agents that are no more."""
         tasks = self.ledger.tasks
@@ -247,6 +275,7 @@ class World:
         for task_id in [each for each in self._kills if each not in tasks and each not in self.strays]:
             del self._kills[task_id]
         self.unanswered &= tasks.keys()
+        self.exited &= tasks.keys()
         for operation_id in self.asked_operations.keys() - self.ledger.operations.keys():
             del self.asked_operations[operation_id]
         holding = {each.agent_id for each in self.ledger.reservations.values()}

@@ -72,6 +72,15 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dismiss:
+    """End an executor that has outlived its task.  No harm if it is gone."""
+
+    task_id: TaskId
+    agent_id: AgentId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Assign:
     """Tell a task all it is to own."""
 
@@ -130,7 +139,7 @@ class Announce:
     constraints: OfferConstraints = field(default_factory=dict)
 
 
-Step = Announce | Flow | Ask | AskOperations | End | Place | Refuse | Answer | Assign
+Step = Announce | Flow | Ask | AskOperations | End | Dismiss | Place | Refuse | Answer | Assign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

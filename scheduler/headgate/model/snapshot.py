@@ -101,6 +101,19 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving:
+    """An executor whose task has ended at `since`, and of whose own end nothing was heard.
+
+    `shutdowns`: how often it was told to end, the last time at `told_at`.
+    """
+
+    agent_id: AgentId
+    since: float
+    shutdowns: int = 0
+    told_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The world as we know it.  `strays` are tasks of our framework that no record speaks of, with their agents.
 
@@ -124,6 +137,8 @@ class Snapshot:
     flows: Mapping[str, RoleFlow] = field(default_factory=dict)
     sent: Sent = field(default_factory=Sent)
     strays: Mapping[TaskId, AgentId | None] = field(default_factory=dict)
+    leaving: Mapping[TaskId, Leaving] = field(default_factory=dict)
+    """Executors that are to end by themselves, by their task."""
     announced: Announced | None = None
     """None: as in the settings."""
     inverse_offers: Mapping[OfferId, InverseOffer] = field(default_factory=dict)

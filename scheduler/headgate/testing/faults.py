@@ -54,6 +54,7 @@ class Fault(Enum):
     MESSAGE_DOUBLED = "message-doubled"
     MESSAGE_LATE = "message-late"
     OFFERS_EXPIRE = "offers-expire"
+    WORKER_LINGERS = "worker-lingers"
 
 
 PER_MINUTE: Final[Mapping[Fault, tuple[float, float]]] = {
@@ -93,6 +94,7 @@ PER_OCCASION: Final[Mapping[Fault, tuple[float, float]]] = {
     Fault.MESSAGE_DOUBLED: (0.01, 0.5),
     Fault.MESSAGE_LATE: (0.01, 0.5),
     Fault.OFFERS_EXPIRE: (1.0, 1.0),
+    Fault.WORKER_LINGERS: (0.05, 0.7),
 }
 assert {*PER_MINUTE, *PER_OCCASION} == set(Fault)
 

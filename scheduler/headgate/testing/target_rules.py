@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from headgate.model.call import Accept, Kill
-from headgate.model.event import Offers
+from headgate.model.event import MasterEvent, Message, Offers
 from headgate.model.ids import OfferId, TaskId
 from headgate.model.job import Operator, Placement
 from headgate.model.offer import Offer
@@ -66,3 +66,40 @@ class RightOneKilled:
                 task = self._store.tasks.get(TaskId(task_id))
                 if task is not None and task.stage not in _LEAVING:
                     raise Violation("RightOneKilled", f"{task_id} is killed, and recorded as {task.stage.value}")
+
+
+class SilenceHeard:
+    """A task is killed for its silence only if the stream has brought other things for longer than it may be silent.
+
+    A stream on which nothing comes at all says nothing of the task.
+    """
+
+    silent_s: Final = 10.0
+    """The rule's own patience, so that settings cannot hide that nobody listened; less than the scheduler's, whose time
+    is not quite the timeline's: its clock steps, and it takes in events later than they come."""
+
+    def __init__(self, store: StoredRecords, timeline: Timeline) -> None:
+        self._store = store
+        self._timeline = timeline
+        self._heard: dict[str, float] = {}
+        self._reported: dict[tuple[str, str], float] = {}
+
+    def see(self, happened: Happening) -> None:
+        """See `Rule`."""
+        match happened:
+            case Heard(who=who, event=event):
+                self._hear(who, event)
+            case Sent(who=who, call=Kill(task_id=task_id)):
+                task = self._store.tasks.get(TaskId(task_id))
+                if task is None or task.why is None or not task.why.startswith("no report"):
+                    return
+                silent_s = self._heard.get(who, 0.0) - self._reported.get((who, task_id), 0.0)
+                if silent_s < self.silent_s:
+                    text = f"{task_id} is killed for its silence, of which {silent_s:.1f} s were heard"
+                    raise Violation("SilenceHeard", text)
+
+    def _hear(self, who: str, event: MasterEvent) -> None:
+        now = self._timeline.now()
+        self._heard[who] = now
+        if isinstance(event, Message):
+            self._reported[who, str(event.executor_id)] = now

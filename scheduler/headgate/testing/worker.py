@@ -10,6 +10,7 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Final
 
 from headgate.simulator.messages import Json
@@ -202,7 +203,11 @@ class VirtualWorker:
         self._end_if_empty()
 
     def _confirmed(self, uuid: str) -> None:
-        if uuid == self._last_word:
+        if uuid != self._last_word:
+            return
+        if self._place.weather.happens(Fault.WORKER_LINGERS):
+            self.process.stall(inf)
+        else:
             self.die(EXITED)
 
     # ---- shards

@@ -43,14 +43,15 @@ from headgate.testing.shard_log import ShardLogs
 from headgate.testing.shard_rules import OnceOnly, OneFramework, OneOwner
 from headgate.testing.source import Source
 from headgate.testing.stored_records import StoredRecords
-from headgate.testing.target_rules import RightOneKilled, WhereItMay
+from headgate.testing.target_rules import RightOneKilled, SilenceHeard, WhereItMay
 from headgate.testing.timeline import BEGIN, Timeline
 from headgate.testing.town import Town
 from headgate.testing.trace import Trace
 from headgate.testing.weathered_store import StoreRoom
 from headgate.testing.workload import RATE_PER_S, People, draw_agents, draw_jobs, draw_source
 
-HEARTBEAT_S: Final = 5.0
+HEARTBEATS_S: Final = (5.0, 15.0)
+"""Of the master: quick ones, for more of everything in a storm, and what masters do by default."""
 SETTLED_S: Final = 3.0
 """All must be well for so long."""
 STEPS_PER_S_MAX: Final = 2000
@@ -66,6 +67,7 @@ RULES: Final[tuple[type[Rule], ...]] = (
     BackoffKept,
     WhereItMay,
     RightOneKilled,
+    SilenceHeard,
     NothingHoarded,
     NoMoreThanWished,
     OneOwner,
@@ -78,8 +80,8 @@ class Options:
     """`storm_s`: how long things go wrong.  `calm_s`: within so long after it all must be well.
 
     `span_s`: how long the world lasts, with `storm_s` of storms spread over it; None: one storm, and the end.
-    `weights` are those of the faults, if they are not to be drawn from the seed; so are `specs` the jobs and `agents`
-    the agents.
+    `weights` are those of the faults, if they are not to be drawn from the seed; so are `specs` the jobs, `agents`
+    the agents and `heartbeat_s` the interval of the master's heartbeats.
     """
 
     storm_s: float = 90.0
@@ -88,6 +90,7 @@ class Options:
     weights: Mapping[Fault, float] | None = None
     specs: tuple[JobSpec, ...] | None = None
     agents: tuple[AgentSettings, ...] | None = None
+    heartbeat_s: float | None = None
     seams: Seams = field(default_factory=Seams)
 
 
@@ -114,6 +117,7 @@ class World:
         specs = draw_jobs(workload) if options.specs is None else list(options.specs)
         agents = draw_agents(workload, specs) if options.agents is None else options.agents
         self._sources: dict[str, Source] = {spec.name: draw_source(workload, self.timeline, spec) for spec in specs}
+        heartbeat_s = options.heartbeat_s or randomness.child("heartbeat").choice(HEARTBEATS_S)
         expire = Fault.OFFERS_EXPIRE in self.weather.weights
         self._town = Town(
             self.timeline,
@@ -122,7 +126,7 @@ class World:
                 agent_ping_timeout=3.0,
                 max_agent_ping_timeouts=3,
                 agent_reregister_timeout=30.0,
-                heartbeat_interval=HEARTBEAT_S,
+                heartbeat_interval=heartbeat_s,
                 offer_timeout=workload.uniform(0.5, 10.0) if expire else None,
             ),
             agents,
@@ -155,7 +159,7 @@ class World:
                 seams=options.seams,
                 rules=rules,
                 trace=self.trace,
-                heartbeat_s=HEARTBEAT_S,
+                heartbeat_s=heartbeat_s,
                 audits=randomness.child("audits").random() < 0.15,
                 idle_s=IDLE_S if randomness.child("wake-ups").random() < 0.3 else inf,
                 settle=self._town.settle,
