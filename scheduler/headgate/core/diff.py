@@ -30,13 +30,14 @@ def difference(
     tasks: Sequence[TaskRecord],
     slot: Callable[[int], WorkerRecord],
     may_leave: Callable[[TaskRecord], bool],
+    given_up: Callable[[TaskRecord], bool],
     now: float,
 ) -> Difference:
     """What separates the job's tasks from its wish.
 
     Surplus workers, highest number first by construction, are drained once they `may_leave`, and killed at once if they
     do not run yet.  One that is to leave its agent leaves its slot to another attempt, and is drained in the same way
-    once that one runs.
+    once that one runs.  One that is `given_up` leaves it as well, while it is killed on.
     """
     ending = (Stage.DRAINING, Stage.KILLING)
     if job.state.over:
@@ -58,6 +59,8 @@ def difference(
                 filled[task.worker] = task
             elif task.stage is Stage.RUNNING and successor and successor.stage is Stage.RUNNING and may_leave(task):
                 drain.append(task)
+        elif given_up(task):
+            continue
         elif task.worker in filled:
             # Two in one slot: the older one is what a crash between two saves has left.
             if task.stage is not Stage.KILLING:

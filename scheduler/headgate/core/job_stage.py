@@ -19,6 +19,7 @@ from headgate.core.restart import replaceable
 from headgate.core.scaling import ScalingDecision, decide_workers
 from headgate.core.stuck import unstick
 from headgate.core.task_machine import TaskEvent
+from headgate.core.watch import given_up
 from headgate.model.ids import JobName, ShardId
 from headgate.model.note import NoteKind
 from headgate.model.record import JobRecord, JobState
@@ -124,7 +125,12 @@ def _difference(ledger: Ledger, job: JobRecord, snapshot: Snapshot) -> Differenc
         return settled and task.id not in owners
 
     return difference(
-        job, ledger.tasks_of(job.name), lambda number: ledger.worker(job.name, number), may_leave, snapshot.now
+        job,
+        ledger.tasks_of(job.name),
+        lambda number: ledger.worker(job.name, number),
+        may_leave,
+        lambda task: given_up(task, snapshot),
+        snapshot.now,
     )
 
 

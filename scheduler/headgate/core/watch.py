@@ -133,6 +133,20 @@ def _forgive(ledger: Ledger, task: TaskRecord, healthy_after_s: float, now: floa
         ledger.put_worker(replace(slot, failures=0, backoff_until=0.0))
 
 
+def given_up(task: TaskRecord, snapshot: Snapshot) -> bool:
+    """Whether a task that is being killed is silent for so long that its slot is filled again before its end is known.
+
+    Its shards have other owners and epochs by then.  One with resources kept for it holds what its successor needs.
+    """
+    if task.stage is not Stage.KILLING or task.running_at is None or task.reservation is not None:
+        return False
+    heard = snapshot.heard.get(task.id)
+    silent_since = max(heard.at if heard else task.since, listening_since(snapshot))
+    patience = snapshot.settings.patience
+    given_up_at = max(silent_since + patience.report_silent_s, task.since + patience.kill_resend_s)
+    return given_up_at <= snapshot.now
+
+
 def listening_since(snapshot: Snapshot) -> float:
     """Since when silence proves something."""
     return max(snapshot.awake_since, snapshot.link.since or snapshot.awake_since)

@@ -132,7 +132,8 @@ class IntentSaved:
 class OnePerSlot:
     """At most one task is recorded per worker slot, and the slot remembers that its attempt is used up.
 
-    One that is to leave its agent may stay until another has taken its place.
+    One that is to leave its agent may stay until another has taken its place; one that is killed and does not answer
+    owns nothing any more, and does not count.
     """
 
     def __init__(self, store: StoredRecords, timeline: Timeline) -> None:
@@ -144,7 +145,8 @@ class OnePerSlot:
         if not isinstance(happened, Saved) or not happened.keys("tasks"):
             return
         tasks = self._store.tasks.values()
-        slots = Counter((task.job, task.worker) for task in tasks if task.moving_since is None)
+        counted = [task for task in tasks if task.moving_since is None and task.stage is not Stage.KILLING]
+        slots = Counter((task.job, task.worker) for task in counted)
         for task in tasks:
             if slots[task.job, task.worker] > 1:
                 raise Violation("OnePerSlot", f"{task.id} is not alone in its slot")

@@ -88,6 +88,39 @@ def test_a_hanging_worker_is_shut_down_and_replaced() -> None:
     assert 6 <= len(kills) <= 8
 
 
+def test_a_lost_machine_costs_its_workers_as_long_as_the_job_waits_and_no_more() -> None:
+    """Nothing answers, and the master notices much later: the kill goes on, and the replacement is not kept waiting."""
+    cluster = PaperCluster(3)
+    cluster.put_shards(JOB, 4)
+    started(cluster, job_spec(workers=2, unreachable_replace_after_s=30.0))
+    cluster.until(lambda: running(cluster, 2))
+    cluster.advance(10)
+    victims = [task for task in cluster.live() if task.launch.agent_id == cluster.live()[0].launch.agent_id]
+    for victim in victims:
+        victim.hangs = True
+    cluster.until(
+        lambda: sum(task.state is TaskState.RUNNING and not task.hangs for task in cluster.live()) == 2, within=42
+    )
+    assert all(victim.live for victim in victims)
+    cluster.until(lambda: not any(victim.live for victim in victims), within=40)
+    assert len(cluster.tasks) == 2 + len(victims)
+
+
+def test_a_killed_worker_that_still_reports_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It commits what it has: whoever is to follow it waits for its end."""
+    cluster = deployed(1)
+    (victim,) = cluster.live()
+    monkeypatch.setattr(cluster, "_kill", lambda call: None)
+    killing = TaskStatus(task_id=victim.id, state=TaskState.KILLING, agent_id=victim.launch.agent_id)
+    scheduler_of(cluster).deliver(Update(status=killing))
+    cluster.advance(25)
+    assert view(cluster).workers[0].stage is Stage.KILLING
+    assert len(cluster.tasks) == 1
+    victim.mute = True
+    cluster.advance(20)
+    assert len(cluster.tasks) == 2
+
+
 def test_a_task_that_never_starts_is_replaced() -> None:
     """Five minutes in staging are enough."""
     cluster = PaperCluster(1)
