@@ -26,27 +26,27 @@ from headgate.model.record import JobState
 
 
 class Observed(Enum):
-    """What is true of a job now; of several the first in this order counts."""
+    """What is true of a job now, in words for its history; of several the first in this order counts."""
 
-    EMPTY = "empty"
+    EMPTY = "all its workers have ended"
     """It is leaving, and no task of it is left."""
-    CANCEL = "cancel"
+    CANCEL = "asked to stop"
     """Its owner wants it stopped."""
-    PAUSE = "pause"
+    PAUSE = "asked to pause"
     """Its owner wants it to rest, and it still has tasks, or did not rest yet."""
-    RESUME = "resume"
+    RESUME = "asked to go on"
     """It rests, or was about to, and its owner wants it to go on."""
     GAVE_UP = "gave up"
     """A worker failed more often in a row than the job allows."""
-    FINISHED = "finished"
+    FINISHED = "all is read and committed"
     """A finite stream is at its end, and all of it is committed."""
-    HURT = "hurt"
-    """A worker ended unasked, and no other attempt runs yet."""
-    RESIZED = "resized"
+    HURT = "a worker has ended unasked"
+    """A worker ended unasked or is out of reach, and no other attempt runs yet."""
+    RESIZED = "workers are missing, or too many"
     """Workers are missing or too many, for another reason."""
-    UNSETTLED = "unsettled"
+    UNSETTLED = "shards are on their way to their owners"
     """All workers are there, but not every shard is with its owner."""
-    READY = "ready"
+    READY = "all workers are ready"
 
 
 def next_state(state: JobState, observed: Observed) -> JobState:
