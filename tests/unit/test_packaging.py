@@ -6,6 +6,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
+import millstream
+from millstream import language
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,3 +53,37 @@ def test_the_wheel_holds_two_packages_and_nothing_else(tmp_path: Path) -> None:
     assert {top for top in tops if not top.startswith("headgate-")} == {"headgate", "millstream"}
     assert {"headgate/py.typed", "millstream/py.typed", "headgate/core/__init__.py"} <= set(names)
     assert not [name for name in names if "test" in name.split("/")[0]]
+
+
+@pytest.mark.parametrize(
+    ("absent", "modules"),
+    [
+        (
+            ["polars"],
+            ["headgate.commands.program", "headgate.main", "headgate.commands.jobs", "headgate.commands.serve"],
+        ),
+        (["polars"], ["headgate.commands.explain", "headgate.commands.doctor", "headgate.commands.job_files"]),
+        (
+            ["kazoo", "numpy", "litestar", "click", "yaml"],
+            ["millstream", "millstream.language", "millstream.worker.main"],
+        ),
+    ],
+)
+def test_one_side_loads_without_what_the_other_needs(absent: list[str], modules: list[str]) -> None:
+    """The extras `scheduler` and `worker` can be installed one without the other."""
+    hide = f"import sys; sys.modules.update(dict.fromkeys({absent}))"
+    load = "; ".join(f"import {module}" for module in modules)
+    command = [sys.executable, "-c", f"{hide}; {load}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_all_words_are_found_where_programs_look_for_them() -> None:
+    """`from millstream import …` and `import *` have every word, and say what is not one."""
+    starred: dict[str, object] = {}
+    exec("from millstream import *", starred)
+    assert {name for name in starred if not name.startswith("__")} == set(language.__all__)
+    assert millstream.max is language.max
+    assert {"Stream", "files"} <= set(dir(millstream))
+    with pytest.raises(AttributeError, match="module 'millstream' has no attribute 'Strem'"):
+        _ = getattr(millstream, "Str" + "em")
