@@ -116,6 +116,7 @@ def test_a_scheduler_that_is_killed_is_followed_by_one_that_goes_on(
     second = serve("--master", cluster.address)
     api = second.api()
     until(lambda: 88 in written(job), "a row that came meanwhile")
+    until(lambda: requests.get(f"{api}/ready", timeout=10).status_code == 200, "readiness")
     view = requests.get(f"{api}/v1/view", timeout=10).json()
     assert view["jobs"][0]["restarts"] == 0
     assert written(job) == sorted([*range(10)] * 3 + [88])
