@@ -33,7 +33,8 @@ def observed(ledger: Ledger, job: JobRecord, heard: Mapping[TaskId, Heard]) -> O
         return Observed.FINISHED
     ready = {task.worker for task in tasks if task.stage is Stage.RUNNING and task.id in heard}
     missing = [number for number in range(job.workers) if number not in ready]
-    if any(ledger.worker(job.name, number).broken for number in missing):
+    cut_off = {task.worker for task in tasks if task.stage is Stage.UNREACHABLE}
+    if any(number in cut_off or ledger.worker(job.name, number).broken for number in missing):
         return Observed.HURT
     if missing or any(task.worker >= job.workers for task in tasks):
         return Observed.RESIZED

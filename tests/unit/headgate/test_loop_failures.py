@@ -53,6 +53,7 @@ def test_a_short_partition_changes_nothing() -> None:
     cluster.lose_agent("a0")
     cluster.advance(10)
     assert view(cluster).workers[0].stage is Stage.UNREACHABLE
+    assert view(cluster).state is JobState.RECOVERING
     cluster.regain_agent("a0")
     cluster.until(lambda: running(cluster, 1))
     assert len(cluster.tasks) == 1
