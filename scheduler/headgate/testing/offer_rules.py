@@ -24,6 +24,7 @@ class NothingHoarded:
         del store  # Offers are never saved.
         self._timeline = timeline
         self._held: dict[str, dict[OfferId, int]] = {}
+        self._hindered_until: dict[str, float] = {}
         self._watches = 0
 
     def see(self, happened: Happening) -> None:
@@ -32,6 +33,8 @@ class NothingHoarded:
             case Heard(who=who, event=Offers(offers=offers)):
                 self._watch(who, [offer.id for offer in offers], self._timeline.now())
             case Hindered(who=who, until=until):
+                # A short hindrance within a long one does not end it.
+                self._hindered_until[who] = max(until, self._hindered_until.get(who, until))
                 self._watch(who, list(self._held.get(who, ())), until)
             case Sent(who=who, call=Accept(offer_ids=offer_ids) | Decline(offer_ids=offer_ids)):
                 self._drop(who, offer_ids)
@@ -51,7 +54,7 @@ class NothingHoarded:
                 raise Violation("NothingHoarded", f"{who} keeps {', '.join(held)} for {self.held_s:.0f} s")
 
         if offer_ids:
-            self._timeline.at(since + self.held_s, look)
+            self._timeline.at(max(since, self._hindered_until.get(who, since)) + self.held_s, look)
 
     def _drop(self, who: str, offer_ids: tuple[OfferId, ...]) -> None:
         for offer_id in offer_ids:
