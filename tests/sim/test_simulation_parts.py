@@ -44,6 +44,7 @@ from headgate.testing.rules import (
     Sent,
     Stopped,
     Terms,
+    Ticks,
     Violation,
     Written,
 )
@@ -221,6 +222,7 @@ ACKNOWLEDGED = Sent("one", Acknowledge(agent_id=AGENT, task_id=TASK, uuid="u"))
 LEADS = Leads("one", None)
 KILL = Sent("one", Kill(task_id=TASK, agent_id=AGENT))
 REPORTED = Heard("one", Message(agent_id=AGENT, executor_id=ExecutorId(TASK), data=b""))
+TICK = Ticks("one", BEGIN)
 SILENT = ("tasks/" + TASK, replace(task(Stage.KILLING)[1], why="no report for 30 s"))
 BESIDE = Attempt(job=JOB, submission=1, worker=1, attempt=0)
 SECOND = Attempt(job=JOB, submission=1, worker=0, attempt=1)
@@ -330,9 +332,8 @@ STORIES: list[tuple[str, type[Rule], list[Happening], bool]] = [
     ("a worker killed that is to work", RightOneKilled, [saved(task(Stage.RUNNING)), KILL], False),
     ("a worker killed that drains", RightOneKilled, [saved(task(Stage.DRAINING)), KILL], True),
     ("a stray killed", RightOneKilled, [KILL], True),
-    ("a worker killed for a silence that nobody heard", SilenceHeard, [REPORTED, saved(SILENT), KILL], False),
-    ("a worker killed for another reason", SilenceHeard, [REPORTED, saved(task(Stage.KILLING)), KILL], True),
-    ("a worker killed of which nothing is recorded", SilenceHeard, [REPORTED, KILL], True),
+    ("a worker killed for a silence that nobody heard", SilenceHeard, [REPORTED, TICK, saved(SILENT)], False),
+    ("a worker killed for another reason", SilenceHeard, [REPORTED, TICK, saved(task(Stage.KILLING))], True),
     ("a task too many", NoMoreThanWished, [saved(job(), task(), task(attempt=BESIDE)), launch()], False),
     (
         "a task that is to go, once there is another",

@@ -11,7 +11,7 @@ from headgate.model.ids import OfferId, TaskId
 from headgate.model.job import Operator, Placement
 from headgate.model.offer import Offer
 from headgate.model.task import Stage
-from headgate.testing.rules import Happening, Heard, Sent, Violation
+from headgate.testing.rules import Happening, Heard, Saved, Sent, Ticks, Violation
 from headgate.testing.stored_records import StoredRecords
 from headgate.testing.timeline import Timeline
 
@@ -69,7 +69,7 @@ class RightOneKilled:
 
 
 class SilenceHeard:
-    """A task is killed for its silence only if the stream has brought other things for longer than it may be silent.
+    """A task is given up for its silence only if the stream has brought other things for longer than it may be silent.
 
     A stream on which nothing comes at all says nothing of the task.
     """
@@ -81,6 +81,8 @@ class SilenceHeard:
     def __init__(self, store: StoredRecords, timeline: Timeline) -> None:
         self._store = store
         self._timeline = timeline
+        self._ticking = ""
+        self._judged: set[TaskId] = set()
         self._heard: dict[str, float] = {}
         self._reported: dict[tuple[str, str], float] = {}
 
@@ -89,14 +91,21 @@ class SilenceHeard:
         match happened:
             case Heard(who=who, event=event):
                 self._hear(who, event)
-            case Sent(who=who, call=Kill(task_id=task_id)):
-                task = self._store.tasks.get(TaskId(task_id))
-                if task is None or task.why is None or not task.why.startswith("no report"):
-                    return
-                silent_s = self._heard.get(who, 0.0) - self._reported.get((who, task_id), 0.0)
-                if silent_s < self.silent_s:
-                    text = f"{task_id} is killed for its silence, of which {silent_s:.1f} s were heard"
-                    raise Violation("SilenceHeard", text)
+            case Ticks(who=who):
+                self._ticking = who
+            case Saved():
+                given_up = [task for task in self._store.tasks.values() if (task.why or "").startswith("no report")]
+                for task in given_up:
+                    if task.id not in self._judged:
+                        self._judge(task.id)
+
+    def _judge(self, task_id: TaskId) -> None:
+        self._judged.add(task_id)
+        silent_s = self._heard.get(self._ticking, 0.0) - self._reported.get((self._ticking, task_id), 0.0)
+        if silent_s < self.silent_s:
+            raise Violation(
+                "SilenceHeard", f"{task_id} is given up for its silence, of which {silent_s:.1f} s were heard"
+            )
 
     def _hear(self, who: str, event: MasterEvent) -> None:
         now = self._timeline.now()
