@@ -285,13 +285,19 @@ def _flows(
     ledger: Ledger, needs: Mapping[str, frozenset[str]], snapshot: Snapshot, due: list[float]
 ) -> tuple[Flow, ...]:
     patience, now = snapshot.settings.patience, snapshot.now
+    look_until = (snapshot.link.since or 0.0) + patience.look_s
     # A worker that backs off wants nothing yet: REVIVE makes the master offer at once, so asking early gains nothing.
     steps = []
     for role in live_roles(ledger, snapshot.settings.framework):
         wanted = needs.get(role, frozenset())
+        flow = snapshot.flows.get(role, RoleFlow())
+        if not wanted and flow == RoleFlow() and look_until > now:
+            # The first offers show what is there: agents, and executors of ours that nobody remembers.
+            due.append(look_until)
+            continue
         only_to_give_back = all(need.startswith(GIVE_BACK) for need in wanted)
         again_s = patience.refuse_long_s if only_to_give_back else patience.revive_again_s
-        steps.append(flow_step(role, wanted, snapshot.flows.get(role, RoleFlow()), again_s, patience, now, due))
+        steps.append(flow_step(role, wanted, flow, again_s, patience, now, due))
     return tuple(step for step in steps if step is not None)
 
 

@@ -68,6 +68,8 @@ class Patience:
     """An inverse offer that was declined for want of room is looked at again."""
     hold_offers_s: float = 5.0
     """Offers that arrive during reconciliation are kept this long."""
+    look_s: float = 3.0
+    """After a subscription offers are looked at for so long, even if nothing is wanted, unless they come sooner."""
     revive_s: float = 1.0
     """At least this long between two REVIVE or SUPPRESS of one role."""
     revive_again_s: float = 60.0

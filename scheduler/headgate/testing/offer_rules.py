@@ -16,9 +16,12 @@ from headgate.testing.timeline import Timeline
 
 
 class NothingHoarded:
-    """An offer is answered, one way or the other, within `held_s` in which nothing kept the scheduler from it."""
+    """An offer is answered, one way or the other, within `held_s` in which nothing kept the scheduler from it.
 
-    held_s: Final = 30.0
+    A gang may hold one for 30 s; then it is let go with the next look.
+    """
+
+    held_s: Final = 33.0
 
     def __init__(self, store: StoredRecords, timeline: Timeline) -> None:
         del store  # Offers are never saved.

@@ -15,7 +15,7 @@ from headgate.testing.town import Town
 
 GRACE_S: Final = 20
 AGAIN_S: Final = 5.0
-ATTEMPTS_MAX: Final = 20
+ATTEMPTS_MAX: Final = 100
 """To have an agent back; one that died while it was drained never comes."""
 
 

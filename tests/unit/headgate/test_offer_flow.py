@@ -87,9 +87,24 @@ def test_suppression_is_believed_only_until_an_offer_comes() -> None:
     cluster.advance(5.0)
     assert cluster.suppressed == {"*"}
     cluster.suppressed.clear()
+    cluster.filters.clear()
     cluster.advance(5.0)
     assert cluster.suppressed == {"*"}
     assert cluster.offers == {}
+
+
+def test_after_a_subscription_what_is_there_is_looked_at_first() -> None:
+    """Offers show agents, and executors of ours that a leader before knew of; without any it waits for a moment."""
+    seen = PaperCluster(1)
+    scheduler = started(seen)
+    seen.advance(10.0)
+    assert [agent.hostname for agent in scheduler.view.agents]
+    empty = PaperCluster(0)
+    started(empty)
+    empty.advance(PATIENCE.look_s - 1.0)
+    assert flow_calls(empty) == []
+    empty.advance(2.0)
+    assert empty.suppressed == {"*"}
 
 
 def test_one_place_decides_whether_offers_flow() -> None:

@@ -6,10 +6,10 @@ import doctest
 
 import pytest
 
-from millstream import Stream, files
+from millstream import Stream, files, pattern
 
 
-@pytest.mark.parametrize("documented", [Stream.map_rows, Stream.map_async, files])
+@pytest.mark.parametrize("documented", [Stream.map_rows, Stream.map_async, files, pattern])
 def test_examples_are_true(documented: object) -> None:
     examples = doctest.DocTestFinder().find(documented, "example", globs={"__name__": "example"})
     assert sum(len(example.examples) for example in examples) > 2
