@@ -139,7 +139,7 @@ def at_most(kind: VetoKind, amount: int) -> str | None:
     """What would make an agent fit that has so much of it; None: nothing, since no worker does without any."""
     if not amount and kind in (VetoKind.CPUS, VetoKind.MEM):
         return None
-    return f"{kind.value} ≤ {amount_text(kind, amount)}"
+    return f"{kind.value} ≤ {amount_text(kind, amount)}" if amount else f"without {kind.value}"
 
 
 def amount_text(kind: VetoKind, amount: int) -> str:

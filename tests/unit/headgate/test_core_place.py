@@ -81,7 +81,7 @@ def test_every_shortfall_is_named() -> None:
         (VetoKind.CPUS, "cpus: wants 8.5, 4 free", "cpus ≤ 4"),
         (VetoKind.MEM, "mem: wants 10GiB, 3.5GiB free", "mem ≤ 3.5GiB"),
         (VetoKind.DISK, "disk: wants 2GiB, 1GiB free", "disk ≤ 1GiB"),
-        (VetoKind.GPUS, "gpus: wants 1, 0 free", "gpus ≤ 0"),
+        (VetoKind.GPUS, "gpus: wants 1, 0 free", "without gpus"),
         (VetoKind.PORTS, "ports: wants 2, 1 free", "ports ≤ 1"),
     ]
     assert all(veto.kind.of_amount for veto in found)
