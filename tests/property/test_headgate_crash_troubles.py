@@ -22,6 +22,7 @@ from headgate.model.ids import ShardId
 from headgate.model.job import Restart
 from headgate.model.record import JobState
 from headgate.model.stored import loaded
+from headgate.model.task import Stage
 
 WORKERS = 2
 RESEND_S = 10.0
@@ -38,6 +39,7 @@ class Trouble(Theatre):
     def check(self) -> None:
         """One record per slot, and no worker holds a shard at an epoch that is not recorded.
 
+        A task that is killed and does not answer owns nothing any more, and does not count.
         That no task id is launched twice, and no shard owned twice, is seen to by the cluster and the theatre.
         """
         super().check()
@@ -46,7 +48,7 @@ class Trouble(Theatre):
             return
         self.seen = stored
         records = loaded(stored)
-        per_slot = Counter(task.worker for task in records.tasks.values())
+        per_slot = Counter(task.worker for task in records.tasks.values() if task.stage is not Stage.KILLING)
         assert all(count == 1 for count in per_slot.values()), f"two records for one slot: {sorted(records.tasks)}"
         recorded = {shard.id: shard.epoch for shard in records.shards.get(JOB, ())}
         for name, shard in self.cluster.shards[JOB].items():

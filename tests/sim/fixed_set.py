@@ -21,7 +21,7 @@ def _worlds(seeds: range | tuple[int, ...], **weights: float) -> Worlds:
 
 DRAWN: Final = _worlds(range(1, 25))
 FAILOVERS: Final = _worlds((12, 16), WORKER_DIES=20.0, MASTER_DIES=8.0, AGENT_DIES=10.0)
-RIVALS: Final = _worlds((5, 6, 7), WORKER_DIES=10.0, SECOND_LEADER=6.0)
+RIVALS: Final = _worlds((5, 12, 28), WORKER_DIES=10.0, SECOND_LEADER=6.0)
 LOSSES: Final = _worlds((2, 5), MESSAGE_LOST=0.4)
 WORLDS: Final = (*DRAWN, *FAILOVERS, *RIVALS, *LOSSES)
 """Faults drawn from the seed; masters that die; schedulers that do not know that they are over; messages lost."""

@@ -381,7 +381,7 @@ def held_until(*later: tuple[float, Happening]) -> None:
 
 def test_an_offer_is_hoarded_that_nobody_answers() -> None:
     """Declined, taken back or void with its scheduler it is not; and who is hindered has time from then on."""
-    with pytest.raises(Violation, match=r"one keeps o-O0 for 30 s"):
+    with pytest.raises(Violation, match=r"one keeps o-O0 for 33 s"):
         held_until()
     with pytest.raises(Violation):
         held_until((20.0, Hindered("one", BEGIN + 25.0)))
