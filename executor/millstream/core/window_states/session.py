@@ -19,7 +19,7 @@ from millstream.core.window_states.state import ROLE
 from millstream.windows import Session
 
 LAST = "__last"
-_NUMBER = "__number"
+_NUMBER, _ORDER = "__number", "__order"
 _ROWS_MIN = 4096
 
 
@@ -145,12 +145,13 @@ class SessionState:
     # ---- inside
 
     def _numbered(self, rows: pl.DataFrame, *, start: str, last: str) -> pl.DataFrame:
-        """The rows by key and start, with a number per session of a key; rows of one start stay in their order."""
+        """The rows in their order, which is that of reading, with a number per session of a key."""
         keys = self._partials.keys
-        ordered = rows.sort([*keys, start], maintain_order=True)
+        ordered = rows.with_row_index(_ORDER).sort([*keys, start], maintain_order=True)
         reached = pl.col(last).cum_max().over(keys).shift(1).over(keys)
         begins = (pl.col(start) >= reached + self._gap_us).fill_null(value=False)
-        return ordered.with_columns(begins.cast(pl.UInt32).cum_sum().over(keys).alias(_NUMBER))
+        numbered = ordered.with_columns(begins.cast(pl.UInt32).cum_sum().over(keys).alias(_NUMBER))
+        return numbered.sort(_ORDER).drop(_ORDER)
 
     def _merged(self, numbered: pl.DataFrame) -> pl.DataFrame:
         """One row per session.  What was shown of it is what was shown of the part that begins where it begins."""
