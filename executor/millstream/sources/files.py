@@ -55,28 +55,8 @@ class FilesSource:
         return self._schema
 
     def discover(self) -> Discovery:
-        """See `Source`.
-
-        Raises:
-            SourceFailed: a finite source has no file at all, or a directory cannot be read.
-        """
-        complete = self._folder.complete()
-        shards = []
-        try:
-            for path in self._folder.paths():
-                size = path.stat().st_size
-                shards.append(
-                    SourceShard(
-                        id=self._folder.shard(path),
-                        end_bytes=size,
-                        end_records=None if path.suffix == ".gz" else round(size / self._bytes_per_line(path)),
-                    )
-                )
-        except OSError as problem:
-            raise SourceFailed(f"{self.name}: {problem}") from problem
-        if not shards and complete:
-            raise SourceFailed(f"{self.name}: no file matches, seen from {Path.cwd()}")
-        return Discovery(shards=tuple(shards), complete=complete)
+        """See `Source`, and `Folder.discovery` for what is raised."""
+        return self._folder.discovery(self.name, self._found)
 
     def open(self, shard: ShardId, position: Position | None) -> FileReader:
         """See `Source`."""
@@ -115,6 +95,11 @@ class FilesSource:
         except SourceFailed:
             content.close()
             raise
+
+    def _found(self, path: Path) -> SourceShard:
+        size = path.stat().st_size
+        records = None if path.suffix == ".gz" else round(size / self._bytes_per_line(path))
+        return SourceShard(id=self._folder.shard(path), end_bytes=size, end_records=records)
 
     def _bytes_per_line(self, path: Path) -> float:
         """From the beginning of the file; looked at once."""

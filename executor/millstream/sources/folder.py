@@ -7,9 +7,14 @@ directory, as Hadoop's tools leave it.
 from __future__ import annotations
 
 import glob
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
+
 from millstream.contract.checkpoint import ShardId
+from millstream.errors import SourceFailed
+from millstream.sources.source import Discovery, SourceShard
 
 SUCCESS = "_SUCCESS"
 
@@ -43,6 +48,21 @@ class Folder:
     def complete(self) -> bool:
         """Whether no file will be added.  To be asked before `paths`: then these are all there are."""
         return not self._growing or self.has_ended()
+
+    def discovery(self, name: str, found: Callable[[Path], SourceShard]) -> Discovery:
+        """What a source called `name` discovers; `found` looks at one file.
+
+        Raises:
+            SourceFailed: a finite source has no file at all, or a file or directory cannot be read.
+        """
+        complete = self.complete()
+        try:
+            shards = tuple(found(path) for path in self.paths())
+        except (OSError, pl.exceptions.PolarsError) as problem:
+            raise SourceFailed(f"{name}: {problem}") from problem
+        if not shards and complete:
+            raise SourceFailed(f"{name}: no file matches, seen from {Path.cwd()}")
+        return Discovery(shards=shards, complete=complete)
 
     def has_ended(self) -> bool:
         """Whether a growing source says that nothing more will be added."""

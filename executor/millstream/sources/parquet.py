@@ -39,19 +39,8 @@ class ParquetSource:
         return self._schema
 
     def discover(self) -> Discovery:
-        """See `Source`.
-
-        Raises:
-            SourceFailed: a finite source has no file at all, or one cannot be read.
-        """
-        complete = self._folder.complete()
-        try:
-            shards = [self._found(path) for path in self._folder.paths()]
-        except (OSError, pl.exceptions.PolarsError) as problem:
-            raise SourceFailed(f"{self.name}: {problem}") from problem
-        if not shards and complete:
-            raise SourceFailed(f"{self.name}: no file matches, seen from {Path.cwd()}")
-        return Discovery(shards=tuple(shards), complete=complete)
+        """See `Source`, and `Folder.discovery` for what is raised."""
+        return self._folder.discovery(self.name, self._found)
 
     def open(self, shard: ShardId, position: Position | None) -> ParquetReader:
         """See `Source`."""
